@@ -1,0 +1,102 @@
+"""What a table wants: its rows, and the trials (one per seed) that fill each.
+
+A sweep script declares a `Plan`; the sweep runs what is missing of it and keeps it beside the
+results, and the analysis reads it there. A cell is therefore never guessed from columns: it is
+made of the trials that the plan names.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mi2p.spec import TrialSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanRow:
+    """A row of a table: specs that differ only in their seed."""
+
+    key: str
+    """Short name for `--rows`, such as `me_cnn-1-4`."""
+    label: str
+    """As printed, such as `DenseNet-121 + MI2P{1-4}`."""
+    paper: str
+    """The method's name in the paper's table."""
+    specs: tuple[TrialSpec, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A table's rows in order; a rule is drawn where the trained modality changes."""
+
+    name: str
+    """Stem of the table's files, such as `table5-openclipart`."""
+    table: int
+    """The number of the table in the paper."""
+    dataset: str
+    rows: tuple[PlanRow, ...]
+
+    def specs(self) -> Iterator[TrialSpec]:
+        """Every trial once, though two rows may share it."""
+        seen = set()
+        for row in self.rows:
+            for spec in row.specs:
+                if spec.trial_id not in seen:
+                    seen.add(spec.trial_id)
+                    yield spec
+
+    def write(self, results: Path) -> Path:
+        """Keep the plan in `results/plans`; whole or not at all."""
+        path = results / "plans" / f"{self.name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        partial.write_text(json.dumps(self._plain(), indent=1) + "\n")
+        os.replace(partial, path)
+        return path
+
+    def _plain(self) -> dict[str, Any]:
+        rows = [
+            {
+                "key": row.key,
+                "label": row.label,
+                "paper": row.paper,
+                "trials": {spec.trial_id: spec.to_dict() for spec in row.specs},
+            }
+            for row in self.rows
+        ]
+        head = {"name": self.name, "table": self.table, "dataset": self.dataset}
+        return {**head, "rows": rows}
+
+
+def read_plan(path: Path) -> Plan:
+    """The plan kept at `path`; `FileNotFoundError` says which plans there are."""
+    if not path.exists():
+        there = sorted(p.stem for p in path.parent.glob("*.json"))
+        known = ", ".join(there) if there else "none yet; run a sweep first"
+        raise FileNotFoundError(f"no plan {path.stem!r} in {path.parent}; there: {known}")
+    plain = json.loads(path.read_text())
+    rows = tuple(
+        PlanRow(
+            key=row["key"],
+            label=row["label"],
+            paper=row["paper"],
+            specs=tuple(_spec(path, *trial) for trial in row["trials"].items()),
+        )
+        for row in plain["rows"]
+    )
+    return Plan(name=plain["name"], table=plain["table"], dataset=plain["dataset"], rows=rows)
+
+
+def _spec(path: Path, trial_id: str, plain: dict[str, Any]) -> TrialSpec:
+    spec = TrialSpec.from_dict(plain)
+    if spec.trial_id != trial_id:
+        raise ValueError(
+            f"{path}: the spec kept for trial {trial_id} now has the id {spec.trial_id}; it was "
+            "edited, or its fields changed meaning. Run the sweep again to write a new plan."
+        )
+    return spec

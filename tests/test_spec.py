@@ -1,0 +1,404 @@
+"""Specs as values: identity, round trip, and every rule that makes one illegal."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from mi2p.spec import DataSpec, ModelSpec, TrainSpec, TrialSpec, UnitSpec
+
+CNN = TrialSpec(
+    data=DataSpec(),
+    model=ModelSpec(name="cnn", visual="densenet121"),
+    train=TrainSpec(lr=1e-4, epochs=3),
+)
+ME_CNN = TrialSpec(
+    data=DataSpec(image_size=256, max_tokens=32),
+    model=ModelSpec(
+        name="me_cnn",
+        visual="densenet121",
+        textual="bert-base-uncased",
+        units=UnitSpec(attach=(1, 2, 3, 4)),
+    ),
+    train=TrainSpec(lr=2.5e-5, epochs=20),
+    seed=1,
+)
+ME_BERT = TrialSpec(
+    data=DataSpec(name="openclipart-tags", limit=48),
+    model=ModelSpec(
+        name="me_bert",
+        visual="efficientnet_lite0",
+        textual="minilm",
+        units=UnitSpec(attach=(1, 2, 3, 4, 5, 6), heads=12, init="zero_value", lr_multiplier=5),
+    ),
+    train=TrainSpec(lr=1e-4, batch_size=32, epochs=3, head_lr_multiplier=10),
+    seed=2,
+    stage="search",
+)
+ALL = {"cnn": CNN, "me_cnn": ME_CNN, "me_bert": ME_BERT}
+
+# Changing one of these orphans every stored trial: it must be a reviewed decision.
+PINNED = {"cnn": "fd11517eef7a", "me_cnn": "7091ab280ee1", "me_bert": "6939ef7461f9"}
+
+# A spec in which each field can be changed alone, and what it is changed to.
+BASE = TrialSpec(
+    data=DataSpec(image_size=256),
+    model=ModelSpec(
+        name="me_cnn",
+        visual="densenet121",
+        textual="minilm",
+        units=UnitSpec(attach=(1, 2), heads=4),
+    ),
+    train=TrainSpec(lr=1e-4, epochs=3),
+)
+OTHER: Mapping[str, Any] = {
+    "data.name": "openclipart-tags",
+    "data.image_size": 128,
+    "data.max_tokens": 17,
+    "data.limit": 1,
+    "model.name": "me_bert",
+    "model.visual": "densenet169",
+    "model.textual": "bert-base-uncased",
+    "model.units.attach": (1, 3),
+    "model.units.heads": 8,
+    "model.units.head_mode": "project",
+    "model.units.d_k": 32,
+    "model.units.query_kernel": 5,
+    "model.units.query_sharing": "per_channel",
+    "model.units.query_bias": False,
+    "model.units.init": "gate",
+    "model.units.out_projection": True,
+    "model.units.lr_multiplier": 2.0,
+    "model.head_dropout": 0.2,
+    "train.lr": 2e-4,
+    "train.batch_size": 64,
+    "train.epochs": 4,
+    "train.head_lr_multiplier": 3.0,
+    "train.weight_decay": 0.01,
+    "seed": 1,
+    "stage": "search",
+}
+
+
+def leaves(value: Any, prefix: str = "") -> Iterator[str]:
+    """Paths of all fields that hold no further fields."""
+    for item in dataclasses.fields(value):
+        inner, path = getattr(value, item.name), prefix + item.name
+        if dataclasses.is_dataclass(inner):
+            yield from leaves(inner, f"{path}.")
+        else:
+            yield path
+
+
+def changed(value: Any, path: str, new: Any) -> Any:
+    name, _, rest = path.partition(".")
+    return replace(value, **{name: changed(getattr(value, name), rest, new) if rest else new})
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_round_trip_through_json(name: str) -> None:
+    plain = json.loads(json.dumps(ALL[name].to_dict()))
+    assert TrialSpec.from_dict(plain) == ALL[name]
+    assert TrialSpec.from_dict(plain).trial_id == ALL[name].trial_id
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_ids_of_fixed_specs_never_change(name: str) -> None:
+    assert ALL[name].trial_id == PINNED[name]
+
+
+def test_every_field_has_an_alternative() -> None:
+    # A field that is added must be added to OTHER, or nobody checks that it moves the id.
+    assert set(leaves(BASE)) == set(OTHER)
+
+
+@pytest.mark.parametrize("path", sorted(OTHER))
+def test_changing_any_field_changes_the_id(path: str) -> None:
+    other = changed(BASE, path, OTHER[path])
+    assert other != BASE
+    assert other.trial_id != BASE.trial_id
+
+
+def test_ids_differ_pairwise() -> None:
+    ids = [changed(BASE, path, new).trial_id for path, new in OTHER.items()]
+    assert len({*ids, BASE.trial_id}) == len(ids) + 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LaterTrainSpec(TrainSpec):
+    """Two fields were added after the release; the default of one then moved off `absent`."""
+
+    warmup: int = field(default=0, metadata={"absent": 0})
+    clip: float = field(default=1.0, metadata={"absent": 0.0})
+
+
+def later(**values: Any) -> str:
+    train = LaterTrainSpec(lr=BASE.train.lr, epochs=BASE.train.epochs, **values)
+    return replace(BASE, train=train).trial_id
+
+
+def test_a_field_added_later_keeps_old_ids_while_absent() -> None:
+    assert later(clip=0.0) == BASE.trial_id
+    assert later(clip=0) == BASE.trial_id  # an int is the same value
+    assert later(clip=0.0, warmup=1) != BASE.trial_id
+    # The default is not the absent value: it is another experiment and has another id.
+    assert later() == later(clip=1.0) != BASE.trial_id
+
+
+def test_an_int_for_a_float_is_the_same_spec() -> None:
+    one, other = (replace(BASE, train=TrainSpec(lr=lr, epochs=3)) for lr in (1, 1.0))
+    assert type(one.train.lr) is float
+    assert one.trial_id == other.trial_id
+
+
+def test_a_list_for_a_tuple_is_the_same_spec() -> None:
+    units: dict[str, Any] = {"attach": [1, 2], "heads": 4}
+    other = changed(BASE, "model.units", UnitSpec(**units))
+    assert other == BASE
+    assert other.trial_id == BASE.trial_id
+
+
+def test_specs_are_frozen() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        BASE.seed = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("path", "known"),
+    [
+        ("learning_rate", "data, model, train, seed, stage"),
+        ("train.learning_rate", "lr, batch_size, epochs, head_lr_multiplier, weight_decay"),
+        ("model.units.blocks", "attach, heads, head_mode, d_k"),
+    ],
+)
+def test_an_unknown_field_lists_the_known_ones(path: str, known: str) -> None:
+    plain = BASE.to_dict()
+    *parents, name = path.split(".")
+    inner = plain
+    for parent in parents:
+        inner = inner[parent]
+    inner[name] = 1
+    with pytest.raises(ValueError, match=f"unknown field '{name}' in .*; known: {known}"):
+        TrialSpec.from_dict(plain)
+
+
+@pytest.mark.parametrize(
+    ("path", "wrong"),
+    [
+        ("seed", "0"),
+        ("seed", 0.0),
+        ("seed", True),  # an int to Python, a slip to us
+        ("seed", None),
+        ("train.lr", "1e-4"),
+        ("train.lr", True),
+        ("train.epochs", 3.0),
+        ("data.name", 3),
+        ("data", {"name": "openclipart"}),  # plain data goes through from_dict
+        ("model.units.query_bias", 1),
+        ("model.units.attach", 1),
+        ("model.units.attach", ("1",)),
+        ("model.units.attach", (1.0,)),
+        ("model.units", "all"),
+        ("model.visual", 121),
+    ],
+)
+def test_a_wrong_type_names_the_field(path: str, wrong: object) -> None:
+    field_name = path.rpartition(".")[2]
+    with pytest.raises(TypeError, match=rf"Spec\.{field_name} must be .*, but got"):
+        changed(BASE, path, wrong)
+
+
+@pytest.mark.parametrize(
+    ("path", "wrong", "legal"),
+    [
+        ("stage", "final", "search, confirm"),
+        ("model.name", "resnet", "cnn, bert, me_cnn, me_bert"),
+        ("model.units.head_mode", "auto", "strict, project"),
+        ("model.units.query_kernel", 2, "1, 3, 5, 7"),
+        ("model.units.query_sharing", "none", "shared, per_channel"),
+        ("model.units.init", "zero", "default, zero_value, gate"),
+    ],
+)
+def test_a_wrong_choice_lists_the_legal_ones(path: str, wrong: object, legal: str) -> None:
+    with pytest.raises(ValueError, match=f"must be one of {legal}, but got {wrong!r}"):
+        changed(BASE, path, wrong)
+
+
+@pytest.mark.parametrize("wrong", [True, 3.0])
+def test_a_choice_of_another_type_is_refused(wrong: object) -> None:
+    # 1 == True and 3 == 3.0, but their JSON differs: one computation would have two ids.
+    with pytest.raises((TypeError, ValueError), match="query_kernel"):
+        changed(BASE, "model.units.query_kernel", wrong)
+
+
+@pytest.mark.parametrize(
+    ("path", "wrong", "rule"),
+    [
+        ("data.image_size", 0, "image_size is a positive multiple of 32"),
+        ("data.image_size", -32, "image_size is a positive multiple of 32"),
+        ("data.image_size", 100, "image_size is a positive multiple of 32"),
+        ("data.max_tokens", 2, "max_tokens >= 3"),
+        ("data.max_tokens", 513, "max_tokens <= 512 for minilm"),
+        ("data.limit", -1, "limit >= 0"),
+        ("seed", -1, "seed >= 0"),
+        ("model.head_dropout", -0.1, "0 <= head_dropout < 1"),
+        ("model.head_dropout", 1.0, "0 <= head_dropout < 1"),
+        ("model.head_dropout", float("nan"), "0 <= head_dropout < 1"),
+        ("model.units.attach", (), "attach names at least one tap"),
+        ("model.units.attach", (2, 1), "attach is increasing"),
+        ("model.units.attach", (1, 1), "attach is increasing"),
+        ("model.units.attach", (0, 1), "attach is increasing and starts at 1"),
+        ("model.units.attach", (4, 5), "attach <= 4 for densenet121"),
+        ("model.units.heads", 0, "heads >= 1"),
+        ("model.units.d_k", 0, "d_k >= 1"),
+        ("model.units.lr_multiplier", 0.0, "lr_multiplier > 0"),
+        ("train.lr", 0.0, "lr > 0"),
+        ("train.lr", float("nan"), "lr > 0"),
+        ("train.lr", float("inf"), "lr > 0"),
+        ("train.batch_size", 1, "batch_size >= 2"),
+        ("train.epochs", 0, "epochs >= 1"),
+        ("train.head_lr_multiplier", 0.0, "head_lr_multiplier > 0"),
+        ("train.weight_decay", -0.1, "weight_decay >= 0"),
+    ],
+)
+def test_an_illegal_value_states_the_rule(path: str, wrong: object, rule: str) -> None:
+    with pytest.raises(ValueError, match=f"`{rule}.*` must hold, but got"):
+        changed(BASE, path, wrong)
+
+
+@pytest.mark.parametrize(
+    ("path", "edge"),
+    [
+        ("data.image_size", 32),
+        ("data.max_tokens", 3),
+        ("data.max_tokens", 512),
+        ("model.head_dropout", 0.0),
+        ("model.units.attach", (4,)),
+        ("train.batch_size", 2),
+        ("train.epochs", 1),
+    ],
+)
+def test_values_at_the_edge_are_legal(path: str, edge: object) -> None:
+    spec = changed(BASE, "model.units.heads", 1)  # legal at every size
+    assert changed(spec, path, edge) != spec
+
+
+UNITS = UnitSpec(attach=(1,))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"name": "cnn"}, "model 'cnn' needs `visual`, got None"),
+        ({"name": "bert"}, "model 'bert' needs `textual`, got None"),
+        (
+            {"name": "cnn", "visual": "densenet121", "textual": "minilm"},
+            "model 'cnn' has no `textual`, got 'minilm'",
+        ),
+        (
+            {"name": "bert", "visual": "densenet121", "textual": "minilm"},
+            "model 'bert' has no `visual`, got 'densenet121'",
+        ),
+        (
+            {"name": "cnn", "visual": "densenet121", "units": UNITS},
+            "model 'cnn' has no `units`",
+        ),
+        ({"name": "bert", "textual": "minilm", "units": UNITS}, "model 'bert' has no `units`"),
+        (
+            {"name": "me_cnn", "visual": "densenet121", "textual": "minilm"},
+            "model 'me_cnn' needs `units`",
+        ),
+        (
+            {"name": "me_cnn", "visual": "densenet121", "units": UNITS},
+            "model 'me_cnn' needs `textual`",
+        ),
+        ({"name": "me_bert", "textual": "minilm", "units": UNITS}, "'me_bert' needs `visual`"),
+        (
+            {"name": "cnn", "visual": "resnet50"},
+            "unknown visual backbone 'resnet50'; known: densenet121, densenet161",
+        ),
+        (
+            {"name": "bert", "textual": "xlnet"},
+            "unknown textual backbone 'xlnet'; known: bert-base-uncased, minilm",
+        ),
+    ],
+)
+def test_a_model_has_exactly_its_parts(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ModelSpec(**values)
+
+
+@pytest.mark.parametrize(("name", "reads"), [("me_cnn", "visual"), ("me_bert", "textual")])
+def test_the_trained_modality(name: str, reads: str) -> None:
+    assert changed(BASE, "model.name", name).model.reads == reads
+
+
+def me_cnn(*, image_size: int, **units: Any) -> TrialSpec:
+    model = replace(BASE.model, units=UnitSpec(**units))
+    return replace(BASE, data=DataSpec(image_size=image_size), model=model)
+
+
+def test_heads_that_do_not_divide_the_cells_name_what_is_legal() -> None:
+    # 8 heads on all four blocks do not exist at 224 px: 7 x 7 = 49 cells in the last.
+    with pytest.raises(ValueError) as refused:
+        me_cnn(image_size=224, attach=(1, 2, 3, 4))
+    assert str(refused.value) == (
+        "heads must divide h*w at every attached block: 8 does not divide 49 (block 4 at 224 px); "
+        "legal at 224 px: 1, 7; 8 is legal at 256 px"
+    )
+    me_cnn(image_size=256, attach=(1, 2, 3, 4))
+
+
+@pytest.mark.parametrize("heads", [1, 7])
+def test_the_counts_that_the_message_names_are_legal(heads: int) -> None:
+    me_cnn(image_size=224, attach=(1, 2, 3, 4), heads=heads)
+
+
+def test_only_attached_blocks_restrict_the_heads() -> None:
+    me_cnn(image_size=224, attach=(1, 2))  # 56^2 and 28^2 cells: 8 divides both
+    with pytest.raises(ValueError, match=r"8 does not divide 196 \(block 3 at 224 px\)"):
+        me_cnn(image_size=224, attach=(1, 3))
+
+
+def test_project_lifts_the_rule_on_heads() -> None:
+    me_cnn(image_size=224, attach=(1, 2, 3, 4), head_mode="project")
+
+
+def test_every_refused_count_names_a_size_at_which_it_is_legal() -> None:
+    for heads in range(2, 17):
+        try:
+            me_cnn(image_size=32, attach=(1, 2, 3, 4), heads=heads)
+        except ValueError as error:
+            size = int(str(error).rpartition(" is legal at ")[2].removesuffix(" px"))
+            me_cnn(image_size=size, attach=(1, 2, 3, 4), heads=heads)
+            assert all(
+                (smaller // 32) ** 2 % heads for smaller in range(32, size, 32)
+            )  # block 4 has the fewest cells: no smaller size would do
+        else:
+            pytest.fail(f"{heads} heads cannot divide the single cell of block 4")
+
+
+@pytest.mark.parametrize("head_mode", ["strict", "project"])
+def test_heads_of_me_bert_divide_the_width(head_mode: str) -> None:
+    # A text's width is a free choice of the encoder, so `project` does not apply to it.
+    units = UnitSpec(attach=(1,), heads=5, head_mode=head_mode)  # type: ignore[arg-type]
+    model = replace(BASE.model, name="me_bert", units=units)
+    with pytest.raises(ValueError) as refused:
+        replace(BASE, model=model)
+    assert str(refused.value) == (
+        "heads must divide the width of the textual backbone: 5 does not divide 384 (minilm); "
+        "legal: 1, 2, 3, 4, 6, 8, 12, 16"
+    )
+
+
+def test_heads_of_me_bert_ignore_the_map() -> None:
+    # 12 heads do not divide any map of 128 px; they need not.
+    model = replace(BASE.model, name="me_bert", units=UnitSpec(attach=(6,), heads=12))
+    replace(BASE, model=model)
+    with pytest.raises(ValueError, match="attach <= 6 for minilm"):
+        replace(BASE, model=replace(model, units=UnitSpec(attach=(7,), heads=12)))
