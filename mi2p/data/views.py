@@ -1,0 +1,234 @@
+"""Decode picture files into square uint8 arrays: white ground, longest side fitted, RGB.
+
+Geometry, for a target of `size` pixels: the margin on each side is `round(0.03 * size)` pixels,
+the longest side gets the `size - 2 * margin` pixels between, the other side is scaled by the
+same factor, rounded to nearest (half up), at least 1; the picture is centred, with the odd
+pixel of white at the right or bottom. Small pictures are enlarged by the same rule.
+
+Sampling: alpha is laid over white at full resolution; if the picture is more than `REDUCING_GAP`
+times too large, whole boxes of pixels are averaged first (this also keeps memory down); then
+Lanczos. Change any of this and `VIEW_VERSION` must change, because caches are keyed with it.
+
+Legend: S = size.
+"""
+
+import os
+import struct
+import threading
+import warnings
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+VIEW_VERSION = 1
+MARGIN = 0.03
+REDUCING_GAP = 4
+# Pillow's own limit for errors. The largest legitimate OpenClipart drawing has 169 million
+# pixels; the known decompression bombs there have 231 and 623 million.
+MAX_PIXELS = 178_956_970
+# A picture above this takes hundreds of megabytes decoded, so only two are in memory at a time.
+LARGE_PIXELS = 50_000_000
+STRIP_PIXELS = 4_000_000
+# Named, because Pillow would otherwise try every plugin, among them one that runs Ghostscript.
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
+# What Pillow's decoders are known to raise on damaged files.
+DECODE_ERRORS = (
+    OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError,
+    struct.error, zlib.error, Image.DecompressionBombError,
+)  # fmt: skip
+SHOWN_FAILURES = 20
+
+_large_pictures = threading.BoundedSemaphore(2)
+
+
+class BadImage(ValueError):
+    """A picture file that cannot be used, with its `path` and the `reason`."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"Cannot use the image {path}: {reason}.")
+        self.path = path
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type["BadImage"], tuple[Path, str]]:
+        # The default would pass the message alone, and fail when crossing processes.
+        return BadImage, (self.path, self.reason)
+
+
+class BadImages(ValueError):
+    """All picture files of one request that cannot be used, in order, as `failures`."""
+
+    def __init__(self, failures: Sequence[BadImage], total: int) -> None:
+        lines = [f"  {bad.path}: {bad.reason}" for bad in failures[:SHOWN_FAILURES]]
+        if len(failures) > SHOWN_FAILURES:
+            lines.append(f"  ... and {len(failures) - SHOWN_FAILURES} more")
+        message = f"{len(failures)} of {total} images cannot be used:\n" + "\n".join(lines)
+        super().__init__(message)
+        self.failures = tuple(failures)
+        self.total = total
+
+    def __reduce__(self) -> tuple[type["BadImages"], tuple[tuple[BadImage, ...], int]]:
+        return BadImages, (self.failures, self.total)
+
+
+def decode(path: Path, size: int) -> npt.NDArray[np.uint8]:
+    """Return the picture as (3, S, S), see the module's docstring.
+
+    Not for several threads at once (Python's warning filters are global): use `decode_all`.
+
+    Raises BadImage when the file is missing, empty, damaged, of an unknown format or mode, or
+    larger than `MAX_PIXELS` (found in the header, before anything is decoded).
+    """
+    _check_size(size)
+    with _quiet_pillow():
+        return _decode(path, size)
+
+
+def decode_all(
+    paths: Sequence[Path],
+    size: int,
+    out: npt.NDArray[np.uint8],
+    workers: int,
+    progress: Callable[[int], None],
+) -> None:
+    """Decode `paths[i]` into `out[i]`, with `out` of shape (N, 3, S, S), in `workers` threads.
+
+    Threads, because Pillow decodes without the interpreter lock: on the OpenClipart drawings
+    they are as fast as processes (within 5 %) and can write into one array.
+    `progress` is called in the caller's thread with the number of pictures dealt with so far.
+
+    Raises BadImages, after trying all, with every failure; rows of failures are not written.
+    """
+    _check_size(size)
+    expected = (len(paths), 3, size, size)
+    if out.shape != expected or out.dtype != np.uint8:
+        raise ValueError(f"`out` must be uint8 {expected}, but got {out.dtype} {out.shape}.")
+    if workers < 1:
+        raise ValueError(f"`workers >= 1` must hold, but got {workers=}.")
+
+    def decode_into(index: int) -> None:
+        out[index] = _decode(paths[index], size)
+
+    failures: dict[int, BadImage] = {}
+    with _quiet_pillow():
+        pool = ThreadPoolExecutor(max_workers=workers)
+        try:
+            indices = {pool.submit(decode_into, index): index for index in range(len(paths))}
+            for done, future in enumerate(as_completed(indices), start=1):
+                error = future.exception()
+                if isinstance(error, BadImage):
+                    failures[indices[future]] = error
+                elif error is not None:
+                    raise error
+                progress(done)
+        finally:
+            # On Ctrl-C or an unforeseen error, do not first decode everything that is queued.
+            pool.shutdown(cancel_futures=True)
+    if failures:
+        raise BadImages([failures[index] for index in sorted(failures)], len(paths))
+
+
+def _check_size(size: int) -> None:
+    if size < 1:
+        raise ValueError(f"`size >= 1` must hold, but got {size=}.")
+
+
+@contextmanager
+def _quiet_pillow() -> Iterator[None]:
+    """Silence Pillow about sizes (`MAX_PIXELS` decides) and about damaged metadata."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
+
+
+def _decode(path: Path, size: int) -> npt.NDArray[np.uint8]:
+    with _damage_named(path):
+        if os.path.getsize(path) == 0:
+            raise BadImage(path, "the file is empty")
+        image = Image.open(path, formats=FORMATS)
+    with image:
+        pixels = image.width * image.height
+        if pixels > MAX_PIXELS:
+            raise BadImage(path, _too_large(f"{image.width} x {image.height} pixels"))
+        with _large_pictures if pixels > LARGE_PIXELS else nullcontext():
+            with _damage_named(path):
+                image.load()
+                ImageOps.exif_transpose(image, in_place=True)
+            if image.mode == "F":
+                raise BadImage(path, "floating-point pixels (mode F) have no defined white")
+            return _view(image, size)
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    """Turn what Pillow raises on a bad file into BadImage with a readable reason."""
+    try:
+        yield
+    except BadImage:
+        raise
+    except FileNotFoundError as error:
+        raise BadImage(path, "the file does not exist") from error
+    except UnidentifiedImageError as error:
+        raise BadImage(path, f"it is none of the formats {', '.join(FORMATS)}") from error
+    except Image.DecompressionBombError as error:
+        raise BadImage(path, _too_large(str(error))) from error
+    except DECODE_ERRORS as error:
+        raise BadImage(path, f"{type(error).__name__}: {error}") from error
+
+
+def _too_large(found: str) -> str:
+    return f"its header promises more than {MAX_PIXELS} pixels, refused undecoded ({found})"
+
+
+def _view(image: Image.Image, size: int) -> npt.NDArray[np.uint8]:
+    inner = size - 2 * round(MARGIN * size)
+    longest = max(image.size)
+    # Integer arithmetic: round(side * inner / longest), half up, on every machine alike.
+    width, height = (max(1, (2 * side * inner + longest) // (2 * longest)) for side in image.size)
+    factor = max(1, longest // (inner * REDUCING_GAP))
+    # The box of the reduced picture that is covered: its last pixels may be cut by the edge.
+    box = (0.0, 0.0, image.width / factor, image.height / factor)
+    fitted = _reduced(image, factor).resize((width, height), Image.Resampling.LANCZOS, box=box)
+    square = Image.new("RGB", (size, size), "white")
+    square.paste(fitted, ((size - width) // 2, (size - height) // 2))
+    return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))  # (3, S, S)
+
+
+def _reduced(image: Image.Image, factor: int) -> Image.Image:
+    """Return the picture on white with boxes of `factor` x `factor` pixels averaged.
+
+    Works through strips of whole boxes, so the result does not depend on the strips and only
+    the decoded picture, never a converted copy of it, is in memory at full resolution.
+    """
+    boxes_across, boxes_down = (-(-side // factor) for side in image.size)
+    reduced = Image.new("RGB", (boxes_across, boxes_down))
+    strip_boxes = max(1, STRIP_PIXELS // (image.width * factor))
+    for first in range(0, boxes_down, strip_boxes):
+        bottom = min(image.height, (first + strip_boxes) * factor)
+        strip = _on_white(image.crop((0, first * factor, image.width, bottom)))
+        reduced.paste(strip.reduce(factor), (0, first))
+    return reduced
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """Return any mode as RGB, with transparent pixels over white."""
+    if image.mode.startswith("I"):
+        # 16-bit grey: Pillow's own conversion clips at 255 rather than scale.
+        levels = np.asarray(image)
+        grey = (np.clip(levels, 0, 65535) >> 8).astype(np.uint8)
+        transparent = image.info.get("transparency")
+        if isinstance(transparent, int):
+            grey[levels == transparent] = 255
+        return Image.fromarray(grey).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGB", image.size, "white")
+        white.paste(image, mask=image)
+        return white
+    return image.convert("RGB")
