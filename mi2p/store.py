@@ -1,0 +1,191 @@
+"""What finished trials leave on disk, and how to read it back.
+
+    results/trials/<trial_id>.parquet        one row: spec, status, metrics, environment
+    results/epochs/<trial_id>.parquet        a row per epoch
+    results/predictions/<trial_id>.parquet   a row per example of val (and test when confirming)
+
+Every file is written to a temporary name and renamed, with one fixed schema per folder, so that
+`pandas.read_parquet("results/trials")` reads all trials at any moment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mi2p import __version__
+from mi2p.spec import DataSpec, ModelSpec, TrainSpec, TrialSpec, UnitSpec
+
+Status = Literal["done", "pruned", "error"]
+Row = Mapping[str, Any]
+
+METRICS = ("loss", "accuracy", "macro_f1", "micro_f1", "weighted_f1")
+ENVIRONMENT = ("data_fingerprint", "device", "precision", "torch_version", "code_version")
+
+_PARTS: Mapping[str, type] = {
+    "data": DataSpec,
+    "model": ModelSpec,
+    "units": UnitSpec,
+    "train": TrainSpec,
+}
+
+
+def _arrow_type(hint: Any) -> pa.DataType:
+    """The column type of a spec's field; a tuple is kept as text."""
+    kinds = {
+        type(choice) if get_origin(hint) is Literal else choice
+        for choice in get_args(hint) or (hint,)
+    }
+    for kind, arrow in ((bool, pa.bool_()), (float, pa.float64()), (str, pa.string())):
+        if kind in kinds:
+            return arrow
+    return pa.string() if get_origin(hint) is tuple else pa.int64()
+
+
+def _spec_columns() -> list[tuple[str, pa.DataType]]:
+    """`part.field` for every plain field of the parts of a spec."""
+    return [
+        (f"{part}.{name}", _arrow_type(hint))
+        for part, cls in _PARTS.items()
+        for name, hint in get_type_hints(cls).items()
+        if name != "units"
+    ]
+
+
+TRIAL_SCHEMA = pa.schema(
+    [
+        *((name, pa.string()) for name in ("trial_id", "status", "error", "stage")),
+        ("seed", pa.int64()),
+        *_spec_columns(),
+        ("best_epoch", pa.int64()),
+        *((f"{split}/{name}", pa.float64()) for split in ("val", "test") for name in METRICS),
+        *((name, pa.int64()) for name in ("parameters", "added_parameters")),
+        ("seconds", pa.float64()),
+        *((name, pa.string()) for name in ENVIRONMENT),
+        ("spec", pa.string()),
+    ]
+)
+EPOCH_SCHEMA = pa.schema(
+    [("trial_id", pa.string()), ("epoch", pa.int64()), ("train/loss", pa.float64())]
+    + [(f"val/{name}", pa.float64()) for name in METRICS]
+)
+PREDICTION_SCHEMA = pa.schema(
+    [
+        ("trial_id", pa.string()),
+        ("split", pa.string()),
+        ("example_id", pa.string()),
+        ("labels", pa.list_(pa.int32())),
+        ("probabilities", pa.list_(pa.float32())),
+    ]
+)
+
+
+def trial_row(
+    spec: TrialSpec,
+    *,
+    status: Status,
+    metrics: Mapping[str, float],
+    environment: Mapping[str, Any] | None = None,
+    best_epoch: int | None = None,
+    error: str | None = None,
+) -> dict[str, Any]:
+    """The row of a trial; a column that does not apply to it (units of a CNN) is None.
+
+    Metrics of a trial that is not `done` are those of its last report, for diagnosis.
+    """
+    parts = {
+        "data": spec.data, "model": spec.model, "units": spec.model.units, "train": spec.train
+    }  # fmt: skip
+    row: dict[str, Any] = dict.fromkeys(TRIAL_SCHEMA.names)
+    row |= {"trial_id": spec.trial_id, "status": status, "error": error, "stage": spec.stage}
+    row |= {"seed": spec.seed, "best_epoch": best_epoch, "code_version": __version__}
+    for part, value in parts.items():
+        plain = value.to_dict() if value is not None else {}
+        for name, item in plain.items():
+            if name != "units":
+                row[f"{part}.{name}"] = ",".join(map(str, item)) if name == "attach" else item
+    row |= {name: value for name, value in metrics.items() if name in row}
+    row |= dict(environment or {})
+    row["spec"] = json.dumps(spec.to_dict(), sort_keys=True)
+    return row
+
+
+class Store:
+    """A results folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def write_trial(self, row: Row) -> None:
+        """Write a trial's row; last of all its files, because it says that the trial is over."""
+        _write(self._path("trials", row["trial_id"]), [row], TRIAL_SCHEMA)
+
+    def write_epochs(self, trial_id: str, history: Iterable[Mapping[str, float]]) -> None:
+        """Write a record per epoch."""
+        rows = [{"trial_id": trial_id, **record} for record in history]
+        _write(self._path("epochs", trial_id), rows, EPOCH_SCHEMA)
+
+    def write_predictions(self, trial_id: str, rows: Iterable[Row]) -> None:
+        """Write `split`, `example_id`, `labels` (class indices), `probabilities` per example."""
+        rows = [{"trial_id": trial_id, **row} for row in rows]
+        _write(self._path("predictions", trial_id), rows, PREDICTION_SCHEMA)
+
+    def trial(self, trial_id: str) -> dict[str, Any] | None:
+        """The row of a trial that is over, or None; a file that is no row is a `ValueError`."""
+        path = self._path("trials", trial_id)
+        if not path.exists():
+            return None
+        try:
+            rows: list[dict[str, Any]] = pq.read_table(path, schema=TRIAL_SCHEMA).to_pylist()
+        except (pa.ArrowInvalid, OSError) as error:
+            raise ValueError(
+                f"{path} is not a readable trial row ({error}); delete it to run it again"
+            ) from error
+        return rows[0]
+
+    def discard(self, trial_id: str) -> None:
+        """Forget that a trial is over, so that it runs again."""
+        self._path("trials", trial_id).unlink(missing_ok=True)
+
+    def _path(self, kind: str, trial_id: str) -> Path:
+        return self.folder / kind / f"{trial_id}.parquet"
+
+
+def load(folder: str | Path) -> pd.DataFrame:
+    """One tidy row per trial of a results folder, in the order of their ids."""
+    return _load(Path(folder), "trials", TRIAL_SCHEMA)
+
+
+def load_epochs(folder: str | Path) -> pd.DataFrame:
+    """One row per epoch of every trial."""
+    return _load(Path(folder), "epochs", EPOCH_SCHEMA)
+
+
+def load_predictions(folder: str | Path) -> pd.DataFrame:
+    """One row per example that a trial predicted."""
+    return _load(Path(folder), "predictions", PREDICTION_SCHEMA)
+
+
+def _load(folder: Path, kind: str, schema: pa.Schema) -> pd.DataFrame:
+    files = sorted((folder / kind).glob("*.parquet"))
+    if not files:
+        raise FileNotFoundError(f"no {kind} in {folder}: {folder / kind} has no .parquet file")
+    frame: pd.DataFrame = pq.read_table([str(f) for f in files], schema=schema).to_pandas()
+    return frame
+
+
+def _write(path: Path, rows: Iterable[Row], schema: pa.Schema) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.parent / f".{path.name}.{os.getpid()}.partial"
+    try:
+        pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), partial)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,87 @@
+"""Metrics against confusion matrices worked by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mi2p.metrics import predicted, primary, score
+
+
+def certain(*classes: int, num_classes: int) -> NDArray[np.float32]:
+    """Probabilities that predict these classes."""
+    return np.eye(num_classes, dtype=np.float32)[list(classes)] * 0.8 + 0.05
+
+
+def test_single_label_by_hand() -> None:
+    # guessed:  0  1  2  3     F1
+    # is 0      1  1  0  0     TP 1, FP 1, FN 1: 2 / 4
+    # is 1      0  2  0  0     TP 2, FP 1, FN 0: 4 / 5
+    # is 2      1  0  0  0     TP 0: 0
+    # is 3      -  -  -  -     neither there nor guessed: 0, and it counts in the macro mean
+    labels = np.array([0, 0, 1, 1, 2])
+    found = score(certain(0, 1, 1, 1, 0, num_classes=4), labels, multilabel=False)
+    assert found == {
+        "accuracy": pytest.approx(3 / 5),
+        "macro_f1": pytest.approx((1 / 2 + 4 / 5 + 0 + 0) / 4),
+        "weighted_f1": pytest.approx((2 * 1 / 2 + 2 * 4 / 5 + 1 * 0) / 5),
+    }
+
+
+def test_a_perfect_guess_of_fewer_classes_is_not_a_perfect_macro() -> None:
+    found = score(certain(0, 2, num_classes=4), np.array([0, 2]), multilabel=False)
+    assert found == {"accuracy": 1.0, "macro_f1": 0.5, "weighted_f1": 1.0}
+
+
+def test_all_wrong_is_zero_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
+    found = score(certain(1, 1, num_classes=2), np.array([0, 0]), multilabel=False)
+    assert found == {"accuracy": 0.0, "macro_f1": 0.0, "weighted_f1": 0.0}
+    assert not list(recwarn)
+
+
+LABELS = np.array([[1, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0], [1, 1, 0, 0]])
+GUESSES = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0], [0, 1, 1, 0]])
+
+
+def test_multi_label_by_hand() -> None:
+    # label   TP FP FN   F1
+    # 0        1  0  1   2/3
+    # 1        2  0  0   1
+    # 2        0  1  1   0
+    # 3        0  0  0   0, neither there nor guessed
+    # all      3  1  2   6/9: an example without labels and guesses adds nothing
+    found = score(GUESSES * 0.8 + 0.1, LABELS, multilabel=True)
+    assert found == {
+        "macro_f1": pytest.approx((2 / 3 + 1 + 0 + 0) / 4),
+        "micro_f1": pytest.approx(6 / 9),
+    }
+    without = score(GUESSES[[0, 1, 3]] * 0.8 + 0.1, LABELS[[0, 1, 3]], multilabel=True)
+    assert without["micro_f1"] == found["micro_f1"]
+
+
+def test_indicators_may_be_floats() -> None:
+    # Training keeps them as float32, for the loss.
+    as_float = score(GUESSES * 0.8 + 0.1, LABELS.astype(np.float32), multilabel=True)
+    assert as_float == score(GUESSES * 0.8 + 0.1, LABELS, multilabel=True)
+
+
+def test_nothing_guessed_and_nothing_there_is_zero(recwarn: pytest.WarningsRecorder) -> None:
+    nothing = np.zeros((2, 3), np.int64)
+    found = score(nothing + 0.1, nothing, multilabel=True)
+    assert found == {"macro_f1": 0.0, "micro_f1": 0.0}
+    assert not list(recwarn)
+
+
+def test_a_label_is_predicted_above_one_half() -> None:
+    probabilities = np.array([[0.5, 0.51, 0.49]])
+    assert predicted(probabilities, multilabel=True).tolist() == [[0, 1, 0]]
+    assert predicted(probabilities, multilabel=False).tolist() == [1]
+
+
+def test_the_metric_that_chooses_is_among_the_scores() -> None:
+    assert primary(multilabel=False) in score(
+        certain(0, num_classes=2), np.array([0]), multilabel=False
+    )
+    assert primary(multilabel=True) in score(GUESSES * 1.0, LABELS, multilabel=True)
+    assert (primary(multilabel=False), primary(multilabel=True)) == ("accuracy", "micro_f1")
