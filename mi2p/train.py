@@ -1,0 +1,287 @@
+"""One trial: train with Adam at a fixed rate, choose the epoch on validation, test once.
+
+`fit` knows nothing of Ray. Two runs of a spec agree bit for bit on a CPU, and a run that is killed
+after any epoch and started again ends with the same bits as one that was not: every epoch draws
+its own random numbers from (seed, epoch), and nothing else is carried over than the checkpoint.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from mi2p import metrics
+from mi2p.checkpoint import Checkpoints
+from mi2p.inputs import Inputs, prepare
+from mi2p.models import Classifier, build
+from mi2p.spec import TrainSpec, TrialSpec
+
+EVALUATION_BATCH = 64
+
+OnEpoch = Callable[[dict[str, float], Path | None], None]
+"""Called after each epoch with its record (`epoch`, `train/loss`, `val/...`) and checkpoint."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runtime:
+    """Where and how a trial runs; nothing here may change what it computes on a CPU."""
+
+    cache: Path
+    """Folder of the image and feature stores."""
+    data: Path | None = None
+    weights: Path | None = None
+    checkpoints: Path | None = None
+    """Folder of this trial's checkpoints; None keeps none and cannot resume."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int = 1
+    """CPU threads; they change the order of sums, so a sweep keeps one number for all."""
+
+    def torch_device(self) -> torch.device:
+        """The device that "auto" means here."""
+        if self.device != "auto":
+            return torch.device(self.device)
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictions:
+    """Probabilities (N, K) of a split's examples, in the data set's order."""
+
+    split: str
+    ids: tuple[str, ...]
+    labels: NDArray[np.generic]
+    probabilities: NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a finished trial leaves."""
+
+    spec: TrialSpec
+    best_epoch: int
+    metrics: dict[str, float]
+    """Of the best epoch: `val/...`, and `test/...` when the trial confirms."""
+    history: list[dict[str, float]]
+    """A record per epoch; `epoch` counts from 1."""
+    predictions: tuple[Predictions, ...]
+    environment: dict[str, Any] = field(default_factory=dict)
+    """Parameters, device, precision, data fingerprint, versions, seconds."""
+
+
+def fit(spec: TrialSpec, runtime: Runtime, on_epoch: OnEpoch | None = None) -> Outcome:
+    """Train and evaluate `spec`; `FloatingPointError` names the epoch and step of a bad loss."""
+    device = runtime.torch_device()
+    _make_deterministic(device, runtime.threads)
+    inputs = prepare(
+        spec.data,
+        spec.model,
+        root=runtime.data,
+        cache=runtime.cache,
+        weights=runtime.weights,
+        device=device,
+    )
+    num_classes = len(inputs.dataset.classes)
+    model = build(spec, num_classes, weights=runtime.weights, external=False)
+    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    run = _Run(spec, model, inputs, device, runtime.checkpoints)
+    run.train(on_epoch)
+    return run.outcome()
+
+
+class _Run:
+    """The state of one training run: model, optimiser, history."""
+
+    def __init__(
+        self,
+        spec: TrialSpec,
+        model: Classifier,
+        inputs: Inputs,
+        device: torch.device,
+        checkpoints: Path | None,
+    ) -> None:
+        self.spec, self.model, self.inputs, self.device = spec, model, inputs, device
+        self.multilabel = inputs.dataset.multilabel
+        self.optimiser = torch.optim.Adam(
+            parameter_groups(model, spec), weight_decay=spec.train.weight_decay, fused=True
+        )
+        self.history: list[dict[str, float]] = []
+        self.checkpoints = Checkpoints(checkpoints) if checkpoints else None
+        self.best_weights: dict[str, Tensor] | None = None
+        self.seconds = 0.0
+
+    def train(self, on_epoch: OnEpoch | None) -> None:
+        self._resume()
+        for epoch in range(len(self.history) + 1, self.spec.train.epochs + 1):
+            start = time.perf_counter()
+            record = {"epoch": float(epoch), "train/loss": self._train_epoch(epoch)}
+            _, val = self._evaluate("val")
+            record |= val
+            self.history.append(record)
+            self.seconds += time.perf_counter() - start
+            path = self._keep(is_best=self.best_epoch() == epoch)
+            if on_epoch is not None:
+                on_epoch(record, path)
+
+    def outcome(self) -> Outcome:
+        best = self.best_epoch()
+        weights = self.checkpoints.best() if self.checkpoints else self.best_weights
+        assert weights is not None
+        self.model.load_trained_state(weights)
+        predictions, val = self._evaluate("val")
+        kept, found = [predictions], val
+        if self.spec.stage == "confirm":
+            predictions, test = self._evaluate("test")
+            kept.append(predictions)
+            found = val | test
+        return Outcome(
+            spec=self.spec,
+            best_epoch=best,
+            metrics=found,
+            history=self.history,
+            predictions=tuple(kept),
+            environment=self._environment(),
+        )
+
+    def best_epoch(self) -> int:
+        """The first epoch with the highest primary metric on validation."""
+        metric = f"val/{metrics.primary(multilabel=self.multilabel)}"
+        return 1 + int(np.argmax([record[metric] for record in self.history]))
+
+    def _train_epoch(self, epoch: int) -> float:
+        """Mean training loss of the epoch."""
+        seed = np.random.SeedSequence([self.spec.seed, epoch])
+        torch.manual_seed(int(seed.generate_state(1)[0]))  # dropout, stochastic depth
+        rows = np.random.default_rng(seed).permutation(self.inputs.rows("train"))
+        # Equal parts, so that no batch is too small for BatchNorm.
+        batches = np.array_split(rows, -(-len(rows) // self.spec.train.batch_size))
+        self.model.train()
+        total = 0.0
+        for step, part in enumerate(batches, start=1):
+            batch = self.inputs.batch(part, self.device)
+            with self._autocast():
+                logits = self.model(batch)
+            assert batch.labels is not None
+            value = loss(logits.float(), batch.labels)
+            if not torch.isfinite(value):
+                raise FloatingPointError(
+                    f"loss is {value.item()} at epoch {epoch}, step {step} of {len(batches)} "
+                    f"(lr {self.spec.train.lr:g})"
+                )
+            self.optimiser.zero_grad(set_to_none=True)
+            value.backward()
+            self.optimiser.step()
+            total += value.item() * len(part)
+        return total / len(rows)
+
+    @torch.no_grad()
+    def _evaluate(self, split: str) -> tuple[Predictions, dict[str, float]]:
+        """Predictions of a split and its metrics, named `split/...`."""
+        self.model.eval()
+        rows = self.inputs.rows(split)
+        parts = []
+        for part in np.split(rows, range(EVALUATION_BATCH, len(rows), EVALUATION_BATCH)):
+            with self._autocast():
+                parts.append(self.model(self.inputs.batch(part, self.device)).float())
+        logits = torch.cat(parts).cpu()
+        labels = self.inputs.labels[rows]
+        probabilities = (logits.sigmoid() if self.multilabel else logits.softmax(-1)).numpy()
+        found = metrics.score(probabilities, labels.numpy(), multilabel=self.multilabel)
+        found["loss"] = float(loss(logits, labels))
+        examples = self.inputs.dataset.examples
+        kept = Predictions(
+            split=split,
+            ids=tuple(examples[i].id for i in rows),
+            labels=labels.numpy(),
+            probabilities=probabilities,
+        )
+        return kept, {f"{split}/{name}": value for name, value in found.items()}
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        """bfloat16 where the device computes in it; a CPU trains in float32, which is faster."""
+        return torch.autocast("cuda", torch.bfloat16, enabled=_bfloat16(self.device))
+
+    def _keep(self, *, is_best: bool) -> Path | None:
+        weights = self.model.trained_state()
+        if self.checkpoints is None:
+            if is_best:
+                self.best_weights = {k: v.detach().clone() for k, v in weights.items()}
+            return None
+        state = {
+            "trial_id": self.spec.trial_id,
+            "history": self.history,
+            "seconds": self.seconds,
+            "model": weights,
+            "optimiser": self.optimiser.state_dict(),
+        }
+        return self.checkpoints.save(state, best=weights if is_best else None)
+
+    def _resume(self) -> None:
+        state = self.checkpoints.load() if self.checkpoints else None
+        if state is None:
+            return
+        if state["trial_id"] != self.spec.trial_id:
+            raise ValueError(f"checkpoint of trial {state['trial_id']}, not {self.spec.trial_id}")
+        self.model.load_trained_state(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.history, self.seconds = state["history"], state["seconds"]
+
+    def _environment(self) -> dict[str, Any]:
+        added = sum(p.numel() for p in self.model.added_parameters())
+        return {
+            "data_fingerprint": self.inputs.dataset.fingerprint,
+            "device": _device_name(self.device),
+            "precision": "bfloat16" if _bfloat16(self.device) else "float32",
+            "torch_version": torch.__version__,
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "added_parameters": added,
+            "seconds": self.seconds,
+        }
+
+
+def parameter_groups(model: Classifier, spec: TrialSpec) -> list[dict[str, Any]]:
+    """Backbone, units and head, each with its learning rate."""
+    train: TrainSpec = spec.train
+    of_units = spec.model.units.lr_multiplier if spec.model.units else 1.0
+    added = {id(p) for p in model.added_parameters()}
+    backbone = [p for p in model.parameters() if p.requires_grad and id(p) not in added]
+    groups = [
+        {"params": backbone, "lr": train.lr},
+        {"params": list(model.units.parameters()), "lr": train.lr * of_units},
+        {"params": list(model.head.parameters()), "lr": train.lr * train.head_lr_multiplier},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy, or binary cross-entropy when labels (B, K) are indicators."""
+    if labels.dim() == 2:
+        return F.binary_cross_entropy_with_logits(logits, labels)
+    return F.cross_entropy(logits, labels)
+
+
+def _bfloat16(device: torch.device) -> bool:
+    return device.type == "cuda" and torch.cuda.is_bf16_supported()
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def _make_deterministic(device: torch.device, threads: int) -> None:
+    """Global switches of torch; the same for every trial, so that a reused process is clean."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.benchmark = False
+    # Some CUDA kernels (the attention's backward among them) have no deterministic form.
+    torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
