@@ -1,0 +1,250 @@
+"""Run what is missing of a plan on a Ray cluster, then make its table.
+
+What is done is decided by the rows in the results folder, never by Tune's own state: the same
+command again runs only what is missing, and a trial that was killed goes on from its checkpoint.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Never
+
+from rich.console import Console
+from rich.progress import Progress as Bar
+
+from mi2p.data import ensure
+from mi2p.data.images import image_store, read_dataset
+from mi2p.options import SweepOptions, chosen_rows
+from mi2p.plan import Plan
+from mi2p.progress import Progress, make_console, print_plan
+from mi2p.spec import DataSpec, TrialSpec
+from mi2p.store import Store, trial_row
+
+WriteTable = Callable[[Path, Plan], list[Path]]
+"""Makes the table's files from a results folder and its plan; the first path is the LaTeX."""
+
+INTERRUPTED = 130
+
+
+def main(options: SweepOptions, plan: Plan, write_table: WriteTable) -> Never:
+    """Plan, run, tabulate; ends the process with 0, 1 (a trial failed) or 130 (interrupted)."""
+    console = make_console()
+    try:
+        status = _main(console, options, plan, write_table)
+    except KeyboardInterrupt:
+        console.print("interrupted before any trial ran")
+        status = INTERRUPTED
+    except (ValueError, RuntimeError, OSError) as error:
+        console.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        status = 1
+    sys.exit(status)
+
+
+def _main(console: Console, options: SweepOptions, plan: Plan, write_table: WriteTable) -> int:
+    results = options.results.absolute()
+    store = Store(results)
+    chosen = {row.key for row in chosen_rows(plan, options.rows)}
+    states = trial_states(store, plan)
+    if options.retry_failed:
+        states = {k: "to run" if state == "failed" else state for k, state in states.items()}
+    print_plan(console, plan, states, chosen)
+    wanted = [spec for row in plan.rows if row.key in chosen for spec in row.specs]
+    # By seed first: after a third of the time there is a table with a seed in every row.
+    ordered = sorted(dict.fromkeys(wanted), key=lambda spec: spec.seed)
+    todo = [spec for spec in ordered if states[spec.trial_id] == "to run"]
+    if options.dry_run:
+        return 0
+    interrupted = False
+    if todo:
+        if not options.yes and not _agreed(console, len(todo)):
+            return 0
+        data = _prepare_data(console, options, todo)
+        plan.write(results)
+        for spec in todo:
+            store.discard(spec.trial_id)
+        interrupted = not run(console, options, plan, todo, data)
+    plan.write(results)
+    return _finish(console, options, plan, write_table, interrupted)
+
+
+def trial_states(store: Store, plan: Plan) -> dict[str, str]:
+    """`done`, `failed` or `to run` for each trial of the plan, by its row."""
+    states = {}
+    for spec in plan.specs():
+        row = store.trial(spec.trial_id)
+        if row is None:
+            states[spec.trial_id] = "to run"
+        else:
+            states[spec.trial_id] = "failed" if row["status"] == "error" else "done"
+    return states
+
+
+def _agreed(console: Console, count: int) -> bool:
+    if not sys.stdin.isatty():
+        return True
+    return console.input(f"Run {count} trials? [Y/n] ").strip().lower() in ("", "y", "yes")
+
+
+def _prepare_data(console: Console, options: SweepOptions, todo: list[TrialSpec]) -> Path:
+    """The data's folder. Every image is decoded now: a bad one stops the sweep at once."""
+    root = ensure(options.dataset, options.data, echo=console.print)
+    for spec in dict.fromkeys(spec.data for spec in todo):
+        _decode(console, spec, root, options.cache.absolute())
+    return root.absolute()
+
+
+def _decode(console: Console, spec: DataSpec, root: Path, cache: Path) -> None:
+    dataset = read_dataset(spec, root)
+    with Bar(console=console, transient=True) as bar:
+        task = bar.add_task("decoding images", total=len(dataset.examples))
+        image_store(dataset, spec.image_size, cache, lambda done: bar.update(task, completed=done))
+
+
+def run(
+    console: Console,
+    options: SweepOptions,
+    plan: Plan,
+    todo: list[TrialSpec],
+    data: Path,
+    scheduler: Any = None,
+) -> bool:
+    """Run trials through Ray Tune until all are over; False if the user interrupted.
+
+    `scheduler` may stop trials early (a Tune scheduler); those leave a `pruned` row.
+    """
+    from mi2p.trainable import (
+        WORKER_ENVIRONMENT,
+        Places,
+        Watcher,
+        prepare_environment,
+        record_error,
+        run_trial,
+        tune_config,
+    )
+
+    prepare_environment()
+    import ray
+    from ray import tune
+
+    results = options.results.absolute()
+    weights = options.weights or os.environ.get("MI2P_WEIGHTS")
+    places = Places(
+        results=str(results),
+        cache=str(options.cache.absolute()),
+        data=str(data),
+        weights=str(Path(weights).absolute()) if weights else None,
+    )
+    store, progress = Store(results), Progress(console, plan, len(todo))
+    keys = {spec.trial_id: row.key for row in plan.rows for spec in row.specs}
+    labels = {spec.trial_id: f"{keys[spec.trial_id]}-seed{spec.seed}" for spec in todo}
+    last: dict[str, Mapping[str, Any]] = {}
+
+    def reported(trial_id: str, record: Mapping[str, Any]) -> None:
+        if "epoch" in record:  # Tune repeats its own keys when a function ends
+            last[trial_id] = record
+            progress.reported(trial_id, record)
+
+    def ended(trial_id: str, reason: str | None) -> None:
+        row = store.trial(trial_id)
+        if row is None:  # the process died, or a scheduler stopped it: no one else can write it
+            spec, metrics = progress.specs[trial_id], last.get(trial_id, {})
+            if reason is not None:
+                record_error(store, spec, reason, metrics)
+            else:
+                store.write_trial(trial_row(spec, status="pruned", metrics=metrics))
+            row = store.trial(trial_id)
+        assert row is not None
+        progress.ended(trial_id, row)
+
+    ray.init(
+        address=options.address or "local",
+        include_dashboard=False if options.address is None else None,
+        log_to_driver=False,
+        logging_level="ERROR",
+        runtime_env={"env_vars": WORKER_ENVIRONMENT},
+    )
+    try:
+        tuner = tune.Tuner(
+            tune.with_resources(run_trial, _resources(options, ray.cluster_resources())),
+            param_space={
+                "trial": tune.grid_search(
+                    [tune_config(spec, labels[spec.trial_id], places) for spec in todo]
+                )
+            },
+            tune_config=tune.TuneConfig(
+                max_concurrent_trials=options.max_concurrent or None,
+                reuse_actors=True,
+                scheduler=scheduler,
+            ),
+            run_config=tune.RunConfig(
+                name=plan.name,
+                storage_path=str(_scratch(results, plan.name)),
+                verbose=0,
+                callbacks=[Watcher(progress.started, reported, ended)],
+            ),
+        )
+        with progress.shown():
+            tuner.fit()
+    finally:
+        ray.shutdown()
+    return progress.done == len(todo)
+
+
+def _scratch(results: Path, name: str) -> Path:
+    """Tune's own folder, emptied: nothing in it is read again."""
+    folder = results / "ray"
+    shutil.rmtree(folder / name, ignore_errors=True)
+    return folder
+
+
+def _resources(options: SweepOptions, offered: Mapping[str, float]) -> dict[str, float]:
+    """CPUs and GPUs of a trial; `ValueError` if no part of the cluster can ever give them."""
+    has = offered.get("GPU", 0)
+    wanted = options.gpus_per_trial
+    if wanted is None:
+        wanted = 1.0 if has else 0.0
+    if wanted > has:
+        raise ValueError(
+            f"--gpus-per-trial must be at most what the cluster has, but got {wanted:g} and the "
+            f"cluster has {has:g} GPUs"
+        )
+    return {"cpu": 1, "gpu": wanted} if wanted else {"cpu": 1}
+
+
+def _finish(
+    console: Console, options: SweepOptions, plan: Plan, write_table: WriteTable, interrupted: bool
+) -> int:
+    """The table, failures with their errors, and what to type next."""
+    store = Store(options.results)
+    states = list(trial_states(store, plan).values())
+    for row in plan.rows:
+        for spec in row.specs:
+            found = store.trial(spec.trial_id)
+            if found is not None and found["status"] == "error":
+                trace = options.results / "errors" / f"{spec.trial_id}.txt"
+                console.print(
+                    f"failed: {row.key} seed {spec.seed}: {found['error']}\n  {trace}",
+                    style="red",
+                    markup=False,
+                    soft_wrap=True,
+                )
+    if "done" not in states:
+        console.print("no finished trial, no table")
+    else:
+        paths = write_table(options.results, plan)
+        markdown = next((path for path in paths if path.suffix == ".md"), None)
+        if markdown is not None:
+            print(markdown.read_text())
+        console.print(f"table: {paths[0]}", soft_wrap=True)
+    if interrupted:
+        console.print("interrupted; finished trials are kept, the same command goes on")
+        return INTERRUPTED
+    if "failed" in states:
+        console.print("next: the same command with --retry-failed runs the failed trials again")
+        return 1
+    console.print(f"next: tensorboard --logdir {options.results / 'tensorboard'}", soft_wrap=True)
+    return 0

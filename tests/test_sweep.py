@@ -1,0 +1,256 @@
+"""Sweeps through Ray, as a user types them: resuming, failing, being stopped and killed."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+import pytest
+from PIL import Image
+
+from mi2p.data.openclipart import SPLITS_FILE
+from mi2p.options import SweepOptions
+from mi2p.plan import Plan, PlanRow
+from mi2p.spec import DataSpec, ModelSpec, TrainSpec, TrialSpec
+from mi2p.store import Store, load
+from mi2p.sweep import _resources, trial_states
+
+ROOT = Path(__file__).parents[1]
+NUM_ROWS = 11
+
+
+@pytest.fixture(scope="session")
+def drawings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the packaged data's layout: real ids and titles, small generated pictures."""
+    folder = tmp_path_factory.mktemp("openclipart")
+    with SPLITS_FILE.open(encoding="utf-8") as file:
+        for index, row in enumerate(csv.DictReader(file)):
+            picture = folder / "png" / f"{row['id']}.png"
+            text = folder / "svg" / f"{row['id']}.svg"
+            picture.parent.mkdir(parents=True, exist_ok=True)
+            text.parent.mkdir(parents=True, exist_ok=True)
+            color = (len(row["label"]) * 20 % 256, index % 256, index * 7 % 256)
+            Image.new("RGB", (8, 8), color).save(picture)
+            text.write_text(
+                '<svg xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" '
+                'xmlns:cc="http://web.resource.org/cc/" '
+                'xmlns:dc="http://purl.org/dc/elements/1.1/">'
+                '<metadata><rdf:RDF><cc:Work rdf:about="">'
+                f"<dc:title>{escape(row['title'])}</dc:title>"
+                "</cc:Work></rdf:RDF></metadata></svg>",
+                encoding="utf-8",
+            )
+    return folder
+
+
+def command(drawings: Path, folder: Path, *more: str) -> list[str]:
+    return [
+        *(sys.executable, str(ROOT / "sweeps/ablation_layers.py"), "--smoke", "--yes"),
+        *("--visual", "tiny_densenet", "--textual", "tiny_bert", "--data", str(drawings)),
+        *("--results", str(folder / "results"), "--cache", str(folder / "cache"), *more),
+    ]
+
+
+def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    folder.mkdir(parents=True, exist_ok=True)
+    return subprocess.run(arguments, cwd=folder, capture_output=True, text=True, timeout=400)
+
+
+def table(folder: Path) -> bytes:
+    return (folder / "results/tables/table5-openclipart-smoke.tex").read_bytes()
+
+
+def finished(folder: Path) -> dict[str, bytes]:
+    """The rows on disk, whole: a trial that ran again would have other seconds in its row."""
+    return {p.name: p.read_bytes() for p in (folder / "results/trials").glob("*.parquet")}
+
+
+def wait_for_rows(folder: Path, count: int, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 200
+    while len(finished(folder)) < count:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "no rows"
+        time.sleep(0.2)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(drawings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the sweep ran to its end."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    done = run(command(drawings, folder), folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{NUM_ROWS} rows x 1 seeds: 0 done, 0 failed, {NUM_ROWS} to run" in done.stdout
+    assert "table: " in done.stdout and "next: tensorboard" in done.stdout
+    return folder
+
+
+@pytest.mark.slow
+def test_the_same_command_again_runs_nothing(undisturbed: Path, drawings: Path) -> None:
+    rows, text = finished(undisturbed), table(undisturbed)
+    assert len(rows) == NUM_ROWS
+    again = run(command(drawings, undisturbed), undisturbed)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert f"{NUM_ROWS} done, 0 failed, 0 to run" in again.stdout
+    assert finished(undisturbed) == rows
+    assert table(undisturbed) == text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGINT])
+def test_a_driver_that_was_stopped_goes_on_where_it_was(
+    undisturbed: Path, drawings: Path, tmp_path: Path, blow: signal.Signals
+) -> None:
+    process = subprocess.Popen(
+        command(drawings, tmp_path),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    wait_for_rows(tmp_path, 3, process)
+    process.send_signal(blow)
+    out, _ = process.communicate(timeout=120)
+    rows = finished(tmp_path)
+    assert 3 <= len(rows) < NUM_ROWS
+    if blow == signal.SIGINT:
+        assert process.returncode == 130
+        assert "interrupted; finished trials are kept" in out
+        assert b"(0/1)" in table(tmp_path) or b"--" in table(tmp_path)
+    again = run(command(drawings, tmp_path), tmp_path)
+    assert again.returncode == 0, again.stdout + again.stderr
+    now = finished(tmp_path)
+    assert len(now) == NUM_ROWS
+    assert {name: now[name] for name in rows} == rows  # no finished trial ran again
+    assert table(tmp_path) == table(undisturbed)
+
+
+def small_plan(lr: float, epochs: int = 1) -> Plan:
+    specs = tuple(
+        TrialSpec(
+            data=DataSpec(image_size=32, limit=32),
+            model=ModelSpec(name="cnn", visual="tiny_densenet"),
+            train=TrainSpec(lr=rate, batch_size=16, epochs=epochs),
+        )
+        for rate in (1e-3, lr)
+    )
+    rows = tuple(
+        PlanRow(key=key, label=key, paper="", specs=(spec,))
+        for key, spec in zip(("good", "other"), specs, strict=True)
+    )
+    return Plan(name="small", table=5, dataset="openclipart", rows=rows)
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from analysis.table5 import write
+from mi2p.options import SweepOptions
+from mi2p.sweep import main
+from tests.test_sweep import small_plan
+folder, data = Path(sys.argv[1]), Path(sys.argv[2])
+options = SweepOptions(results=folder / "results", cache=folder / "cache", data=data, yes=True)
+main(options, small_plan(1e30), write)
+"""
+
+
+@pytest.mark.slow
+def test_a_failed_trial_is_shown_and_counted(drawings: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    arguments = [sys.executable, "-c", SCRIPT, str(tmp_path), str(drawings)]
+    done = subprocess.run(
+        arguments, env=environment, capture_output=True, text=True, timeout=200, cwd=tmp_path
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "failed: other seed 0: FloatingPointError: loss is" in done.stdout
+    assert "--retry-failed" in done.stdout
+    states = load(tmp_path / "results").set_index("train.lr")["status"].to_dict()
+    assert states == {1e-3: "done", 1e30: "error"}
+
+
+def descendants(ancestor: int) -> list[tuple[int, str]]:
+    """Pid and command line of the processes that `ancestor` started, at any depth."""
+    parents, names = {}, {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            stat, name = (folder / "stat").read_text(), (folder / "cmdline").read_text()
+        except (FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+            continue
+        parents[int(folder.name)] = int(stat.rsplit(")", 1)[1].split()[1])
+        names[int(folder.name)] = name
+
+    def started(pid: int) -> bool:
+        while pid in parents and pid != ancestor:
+            pid = parents[pid]
+        return pid == ancestor
+
+    return [(pid, name) for pid, name in names.items() if started(pid)]
+
+
+@pytest.mark.slow
+def test_trials_that_a_scheduler_stops_or_whose_process_dies_leave_a_row(
+    drawings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ray.tune.schedulers import FIFOScheduler
+    from rich.console import Console
+
+    from mi2p.sweep import run as run_sweep
+
+    class StopTheSecond(FIFOScheduler):
+        """Stops the trial with the larger rate after its first report."""
+
+        def on_trial_result(self, controller: object, trial: object, result: object) -> str:
+            spec = trial.config["trial"]["spec"]  # type: ignore[attr-defined]
+            stop = spec["train"]["lr"] > 1e-3
+            return str(FIFOScheduler.STOP if stop else FIFOScheduler.CONTINUE)
+
+    plan = small_plan(2e-3, epochs=200)
+    # The first trial ends with its process, like one that the system ran out of memory for.
+    good, other = plan.specs()
+    folder = tmp_path / "results"
+    options = SweepOptions(results=folder, cache=tmp_path / "cache", data=drawings, yes=True)
+
+    def kill_first_when_pruned() -> None:
+        deadline = time.monotonic() + 150
+        while Store(folder).trial(other.trial_id) is None and time.monotonic() < deadline:
+            time.sleep(0.2)
+        for pid, name in descendants(os.getpid()):
+            if name.startswith("ray::") and "run_trial" in name:
+                os.kill(pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_first_when_pruned)
+    killer.start()
+    ended = run_sweep(
+        Console(quiet=True), options, plan, [good, other], drawings, scheduler=StopTheSecond()
+    )
+    killer.join()
+    assert ended
+    row, pruned = Store(folder).trial(good.trial_id), Store(folder).trial(other.trial_id)
+    assert row is not None and row["status"] == "error"
+    assert pruned is not None and pruned["status"] == "pruned"
+    assert pruned["val/accuracy"] is not None and pruned["test/accuracy"] is None
+
+
+def test_states_come_from_rows(tmp_path: Path) -> None:
+    from mi2p.store import trial_row
+
+    plan, store = small_plan(2e-3), Store(tmp_path)
+    good, other = plan.specs()
+    assert trial_states(store, plan) == dict.fromkeys((good.trial_id, other.trial_id), "to run")
+    store.write_trial(trial_row(good, status="done", metrics={}))
+    store.write_trial(trial_row(other, status="error", metrics={}, error="x"))
+    assert trial_states(store, plan) == {good.trial_id: "done", other.trial_id: "failed"}
+
+
+def test_resources_of_a_trial() -> None:
+    assert _resources(SweepOptions(), {"CPU": 2}) == {"cpu": 1}
+    assert _resources(SweepOptions(), {"CPU": 2, "GPU": 4}) == {"cpu": 1, "gpu": 1}
+    assert _resources(SweepOptions(gpus_per_trial=0.5), {"GPU": 1}) == {"cpu": 1, "gpu": 0.5}
+    with pytest.raises(ValueError, match=r"at most what the cluster has, but got 2 and .* 1 GPUs"):
+        _resources(SweepOptions(gpus_per_trial=2), {"GPU": 1})
