@@ -1,0 +1,105 @@
+"""A results folder of hand-made trials, as a sweep of Table 5 leaves it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mi2p.plan import Plan, PlanRow
+from mi2p.spec import DataSpec, ModelSpec, TrainSpec, TrialSpec, UnitSpec
+from mi2p.store import Status, Store, trial_row
+
+ENVIRONMENT = {
+    "data_fingerprint": "f00d",
+    "device": "cpu",
+    "precision": "float32",
+    "torch_version": "2.9.0",
+}
+CNN = ModelSpec(name="cnn", visual="densenet121")
+BERT = ModelSpec(name="bert", textual="minilm")
+ME_CNN = ModelSpec(
+    name="me_cnn", visual="densenet121", textual="minilm", units=UnitSpec(attach=(1, 2, 3, 4))
+)
+ME_BERT = replace(ME_CNN, name="me_bert", units=UnitSpec(attach=(1, 2, 3)))
+
+
+@dataclass(frozen=True)
+class Lab:
+    """Makes plans and writes trials into `results`."""
+
+    results: Path
+    dataset: str = "openclipart"
+
+    def spec(self, model: ModelSpec, seed: int, *, lr: float = 1e-4) -> TrialSpec:
+        train = TrainSpec(lr=lr, epochs=3)
+        return TrialSpec(data=DataSpec(name=self.dataset), model=model, train=train, seed=seed)
+
+    def row(
+        self, key: str, label: str, model: ModelSpec, *, paper: str = "", seeds: Sequence[int]
+    ) -> PlanRow:
+        specs = tuple(self.spec(model, seed) for seed in seeds)
+        return PlanRow(key=key, label=label, paper=paper, specs=specs)
+
+    def plan(self, seeds: Sequence[int] = (0, 1, 2), *, name: str = "table5-lab") -> Plan:
+        """Two visual and two textual rows."""
+        rows = (
+            self.row("cnn", "DenseNet-121", CNN, paper="DenseNet", seeds=seeds),
+            self.row(
+                "me_cnn-1-4",
+                "DenseNet-121 + MI2P{1-4}",
+                ME_CNN,
+                paper="DenseNet + MI2P{1-4}",
+                seeds=seeds,
+            ),
+            self.row("bert", "MiniLM", BERT, paper="BERT", seeds=seeds),
+            self.row(
+                "me_bert-1-3",
+                "MiniLM + MI2P{1-3}",
+                ME_BERT,
+                paper="Bert + MI2P{1-3}",
+                seeds=seeds,
+            ),
+        )
+        return Plan(name=name, table=5, dataset=self.dataset, rows=rows)
+
+    def trial(
+        self,
+        spec: TrialSpec,
+        metrics: Mapping[str, float],
+        *,
+        status: Status = "done",
+        **environment: Any,
+    ) -> dict[str, Any]:
+        """Store a trial; test metrics are named without their `test/`."""
+        row = trial_row(
+            spec,
+            status=status,
+            metrics={f"test/{name}": value for name, value in metrics.items()},
+            environment=ENVIRONMENT | environment,
+            error="boom" if status == "error" else None,
+        )
+        Store(self.results).write_trial(row)
+        return row
+
+    def fill(self, row: PlanRow, accuracies: Sequence[float], **environment: Any) -> None:
+        """A finished trial per accuracy, its macro-F1 0.1 lower and its weighted F1 the same."""
+        for spec, accuracy in zip(row.specs, accuracies, strict=False):
+            metrics = {
+                "accuracy": accuracy,
+                "macro_f1": accuracy - 0.1,
+                "weighted_f1": accuracy,
+            }
+            self.trial(spec, metrics, **environment)
+
+    def on(self, dataset: str) -> Lab:
+        """The same folder with trials on another data set."""
+        return replace(self, dataset=dataset)
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return Lab(tmp_path / "results")
