@@ -129,7 +129,12 @@ def _textual_features(
         features: Tensor = encoder(tokens[rows].to(device), is_word[rows].to(device))
         return features
 
-    key = {"max_tokens": data.max_tokens, "encoder": name, "weights": fingerprint(encoder)}
+    key = {
+        "max_tokens": data.max_tokens,
+        "encoder": name,
+        "weights": fingerprint(encoder),
+        "device": device.type,
+    }
     return _features(inputs.dataset, "words", key, cache, encode)
 
 
@@ -155,6 +160,7 @@ def _visual_features(
         "view": VIEW_VERSION,
         "encoder": name,
         "weights": fingerprint(encoder),
+        "device": device.type,
     }
     return _features(inputs.dataset, "maps", key, cache, encode)
 

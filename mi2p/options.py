@@ -19,7 +19,7 @@ class SweepOptions:
     rows: tuple[str, ...] = ()
     """Run only these rows, by the key the plan prints; all by default."""
     gpus_per_trial: float | None = None
-    """GPUs of a trial, such as 1 or 0.5. Default: 1 where the cluster has GPUs, else 0."""
+    """GPUs of a trial: 0, a fraction, or 1. Default: 1 where the cluster has GPUs, else 0."""
     max_concurrent: int = 0
     """Trials at a time; 0 runs as many as fit."""
     address: str | None = None
@@ -46,8 +46,8 @@ class SweepOptions:
             raise ValueError(
                 f"--seeds must be distinct numbers from 0 up, at least one, but got {self.seeds}"
             )
-        if self.gpus_per_trial is not None and self.gpus_per_trial < 0:
-            raise ValueError(f"--gpus-per-trial must be >= 0, but got {self.gpus_per_trial}")
+        if self.gpus_per_trial is not None and not 0 <= self.gpus_per_trial <= 1:
+            raise ValueError(f"--gpus-per-trial must be in 0 ... 1, but got {self.gpus_per_trial}")
         if self.max_concurrent < 0:
             raise ValueError(f"--max-concurrent must be >= 0, but got {self.max_concurrent}")
 

@@ -150,9 +150,11 @@ class Store:
             ) from error
         return rows[0]
 
-    def discard(self, trial_id: str) -> None:
-        """Forget that a trial is over, so that it runs again."""
-        self._path("trials", trial_id).unlink(missing_ok=True)
+    def discard_error(self, trial_id: str) -> None:
+        """Forget that a trial failed, so that it runs again; a finished one stays."""
+        row = self.trial(trial_id)
+        if row is not None and row["status"] == "error":
+            self._path("trials", trial_id).unlink(missing_ok=True)
 
     def _path(self, kind: str, trial_id: str) -> Path:
         return self.folder / kind / f"{trial_id}.parquet"

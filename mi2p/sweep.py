@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, Never
+from typing import Any, Never, TypeVar
 
 from rich.console import Console
 from rich.progress import Progress as Bar
@@ -27,16 +28,22 @@ from mi2p.store import Store, trial_row
 WriteTable = Callable[[Path, Plan], list[Path]]
 """Makes the table's files from a results folder and its plan; the first path is the LaTeX."""
 
+OptionsT = TypeVar("OptionsT", bound=SweepOptions)
+
 INTERRUPTED = 130
+MAX_FAILURES = 2
+SHARED = "all nodes of the cluster must share the results folder"
 
 
-def main(options: SweepOptions, plan: Plan, write_table: WriteTable) -> Never:
+def main(options: OptionsT, declare: Callable[[OptionsT], Plan], write_table: WriteTable) -> Never:
     """Plan, run, tabulate; ends the process with 0, 1 (a trial failed) or 130 (interrupted)."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show ± is no failure
     console = make_console()
     try:
-        status = _main(console, options, plan, write_table)
-    except KeyboardInterrupt:
-        console.print("interrupted before any trial ran")
+        status = _main(console, options, declare(options), write_table)
+    except (KeyboardInterrupt, EOFError):
+        console.print("interrupted; finished trials are kept, the same command goes on")
         status = INTERRUPTED
     except (ValueError, RuntimeError, OSError) as error:
         console.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
@@ -47,14 +54,15 @@ def main(options: SweepOptions, plan: Plan, write_table: WriteTable) -> Never:
 def _main(console: Console, options: SweepOptions, plan: Plan, write_table: WriteTable) -> int:
     results = options.results.absolute()
     store = Store(results)
-    chosen = {row.key for row in chosen_rows(plan, options.rows)}
+    rows = chosen_rows(plan, options.rows)
+    wanted = {spec.trial_id: spec for row in rows for spec in row.specs}
     states = trial_states(store, plan)
     if options.retry_failed:
-        states = {k: "to run" if state == "failed" else state for k, state in states.items()}
-    print_plan(console, plan, states, chosen)
-    wanted = [spec for row in plan.rows if row.key in chosen for spec in row.specs]
+        again = (key for key in wanted if states[key] == "failed")
+        states |= dict.fromkeys(again, "to run")
+    print_plan(console, plan, states, {row.key for row in rows})
     # By seed first: after a third of the time there is a table with a seed in every row.
-    ordered = sorted(dict.fromkeys(wanted), key=lambda spec: spec.seed)
+    ordered = sorted(wanted.values(), key=lambda spec: spec.seed)
     todo = [spec for spec in ordered if states[spec.trial_id] == "to run"]
     if options.dry_run:
         return 0
@@ -65,10 +73,15 @@ def _main(console: Console, options: SweepOptions, plan: Plan, write_table: Writ
         data = _prepare_data(console, options, todo)
         plan.write(results)
         for spec in todo:
-            store.discard(spec.trial_id)
+            store.discard_error(spec.trial_id)
         interrupted = not run(console, options, plan, todo, data)
     plan.write(results)
-    return _finish(console, options, plan, write_table, interrupted)
+    _print_failures(console, options.results, plan)
+    _make_table(console, options.results, plan, write_table)
+    if interrupted:
+        console.print("interrupted; finished trials are kept, the same command goes on")
+        return INTERRUPTED
+    return _closing(console, options, trial_states(store, plan), wanted)
 
 
 def trial_states(store: Store, plan: Plan) -> dict[str, str]:
@@ -91,6 +104,9 @@ def _agreed(console: Console, count: int) -> bool:
 
 def _prepare_data(console: Console, options: SweepOptions, todo: list[TrialSpec]) -> Path:
     """The data's folder. Every image is decoded now: a bad one stops the sweep at once."""
+    weights = _weights(options)
+    if weights is not None and not weights.is_dir():
+        raise ValueError(f"--weights must be a folder, but {weights} is not one")
     root = ensure(options.dataset, options.data, echo=console.print)
     for spec in dict.fromkeys(spec.data for spec in todo):
         _decode(console, spec, root, options.cache.absolute())
@@ -102,6 +118,11 @@ def _decode(console: Console, spec: DataSpec, root: Path, cache: Path) -> None:
     with Bar(console=console, transient=True) as bar:
         task = bar.add_task("decoding images", total=len(dataset.examples))
         image_store(dataset, spec.image_size, cache, lambda done: bar.update(task, completed=done))
+
+
+def _weights(options: SweepOptions) -> Path | None:
+    named = options.weights or os.environ.get("MI2P_WEIGHTS")
+    return Path(named).absolute() if named else None
 
 
 def run(
@@ -129,15 +150,10 @@ def run(
     prepare_environment()
     import ray
     from ray import tune
+    from ray.tune import TuneError
 
     results = options.results.absolute()
-    weights = options.weights or os.environ.get("MI2P_WEIGHTS")
-    places = Places(
-        results=str(results),
-        cache=str(options.cache.absolute()),
-        data=str(data),
-        weights=str(Path(weights).absolute()) if weights else None,
-    )
+    weights = _weights(options)
     store, progress = Store(results), Progress(console, plan, len(todo))
     keys = {spec.trial_id: row.key for row in plan.rows for spec in row.specs}
     labels = {spec.trial_id: f"{keys[spec.trial_id]}-seed{spec.seed}" for spec in todo}
@@ -150,14 +166,15 @@ def run(
 
     def ended(trial_id: str, reason: str | None) -> None:
         row = store.trial(trial_id)
-        if row is None:  # the process died, or a scheduler stopped it: no one else can write it
-            spec, metrics = progress.specs[trial_id], last.get(trial_id, {})
-            if reason is not None:
-                record_error(store, spec, reason, metrics)
-            else:
-                store.write_trial(trial_row(spec, status="pruned", metrics=metrics))
-            row = store.trial(trial_id)
-        assert row is not None
+        spec, metrics = progress.specs[trial_id], last.get(trial_id, {})
+        if row is None and reason is not None:  # its process died: no one else can write a row
+            row = record_error(store, spec, reason, metrics)
+        elif row is None and scheduler is not None:
+            row = trial_row(spec, status="pruned", metrics=metrics)
+            store.write_trial(row)
+            shutil.rmtree(results / "checkpoints" / trial_id, ignore_errors=True)
+        elif row is None:  # written where the driver cannot see it; a row of ours would be false
+            row = {"status": "error", "error": f"its row is not in {results}: {SHARED}"}
         progress.ended(trial_id, row)
 
     ray.init(
@@ -168,8 +185,16 @@ def run(
         runtime_env={"env_vars": WORKER_ENVIRONMENT},
     )
     try:
+        resources = _resources(options, ray.cluster_resources())
+        places = Places(
+            results=str(results),
+            cache=str(options.cache.absolute()),
+            data=str(data),
+            weights=str(weights) if weights else None,
+            gpu="gpu" in resources,
+        )
         tuner = tune.Tuner(
-            tune.with_resources(run_trial, _resources(options, ray.cluster_resources())),
+            tune.with_resources(run_trial, resources),
             param_space={
                 "trial": tune.grid_search(
                     [tune_config(spec, labels[spec.trial_id], places) for spec in todo]
@@ -183,12 +208,17 @@ def run(
             run_config=tune.RunConfig(
                 name=plan.name,
                 storage_path=str(_scratch(results, plan.name)),
+                # A lost worker's trial goes on from its checkpoint. One that raised has its row
+                # and ends at once when it is tried again.
+                failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
                 verbose=0,
                 callbacks=[Watcher(progress.started, reported, ended)],
             ),
         )
         with progress.shown():
             tuner.fit()
+    except (TuneError, ray.exceptions.RayError) as error:
+        raise RuntimeError(f"Ray stopped the sweep: {error}") from error
     finally:
         ray.shutdown()
     return progress.done == len(todo)
@@ -215,36 +245,42 @@ def _resources(options: SweepOptions, offered: Mapping[str, float]) -> dict[str,
     return {"cpu": 1, "gpu": wanted} if wanted else {"cpu": 1}
 
 
-def _finish(
-    console: Console, options: SweepOptions, plan: Plan, write_table: WriteTable, interrupted: bool
-) -> int:
-    """The table, failures with their errors, and what to type next."""
-    store = Store(options.results)
-    states = list(trial_states(store, plan).values())
+def _print_failures(console: Console, results: Path, plan: Plan) -> None:
+    store = Store(results)
     for row in plan.rows:
         for spec in row.specs:
             found = store.trial(spec.trial_id)
             if found is not None and found["status"] == "error":
-                trace = options.results / "errors" / f"{spec.trial_id}.txt"
+                trace = results / "errors" / f"{spec.trial_id}.txt"
                 console.print(
                     f"failed: {row.key} seed {spec.seed}: {found['error']}\n  {trace}",
                     style="red",
                     markup=False,
                     soft_wrap=True,
                 )
-    if "done" not in states:
+
+
+def _make_table(console: Console, results: Path, plan: Plan, write_table: WriteTable) -> None:
+    if "done" not in trial_states(Store(results), plan).values():
         console.print("no finished trial, no table")
-    else:
-        paths = write_table(options.results, plan)
-        markdown = next((path for path in paths if path.suffix == ".md"), None)
-        if markdown is not None:
-            print(markdown.read_text())
-        console.print(f"table: {paths[0]}", soft_wrap=True)
-    if interrupted:
-        console.print("interrupted; finished trials are kept, the same command goes on")
-        return INTERRUPTED
-    if "failed" in states:
+        return
+    paths = write_table(results, plan)
+    for path in paths:
+        if path.suffix == ".md":
+            print(path.read_text(encoding="utf-8"))
+    console.print(f"table: {paths[0]}", soft_wrap=True)
+
+
+def _closing(
+    console: Console, options: SweepOptions, states: Mapping[str, str], wanted: Collection[str]
+) -> int:
+    """What to type next, and the exit status."""
+    left = {states[trial_id] for trial_id in wanted} - {"done"}
+    if "failed" in left:
         console.print("next: the same command with --retry-failed runs the failed trials again")
-        return 1
-    console.print(f"next: tensorboard --logdir {options.results / 'tensorboard'}", soft_wrap=True)
-    return 0
+    elif left:
+        console.print(f"some trials left no row in {options.results}: {SHARED}", soft_wrap=True)
+    else:
+        folder = options.results / "tensorboard"
+        console.print(f"next: tensorboard --logdir {folder}", soft_wrap=True)
+    return 1 if left else 0

@@ -198,6 +198,11 @@ class _Run:
         probabilities = (logits.sigmoid() if self.multilabel else logits.softmax(-1)).numpy()
         found = metrics.score(probabilities, labels.numpy(), multilabel=self.multilabel)
         found["loss"] = float(loss(logits, labels))
+        if not np.isfinite(found["loss"]):  # the last step of an epoch can ruin the weights
+            raise FloatingPointError(
+                f"{split} loss is {found['loss']} after epoch {len(self.history) + 1} "
+                f"(lr {self.spec.train.lr:g})"
+            )
         examples = self.inputs.dataset.examples
         kept = Predictions(
             split=split,
@@ -271,7 +276,8 @@ def loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def _bfloat16(device: torch.device) -> bool:
-    return device.type == "cuda" and torch.cuda.is_bf16_supported()
+    # Older GPUs emulate it, slower than float32.
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def _device_name(device: torch.device) -> str:
@@ -286,4 +292,4 @@ def _make_deterministic(device: torch.device, threads: int) -> None:
     # Some CUDA kernels (the attention's backward among them) have no deterministic form.
     torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
     # No operation here reads memory that it did not write; filling it costs 13 % of a CNN's step.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

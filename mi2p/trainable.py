@@ -38,6 +38,8 @@ class Places:
     cache: str
     data: str
     weights: str | None
+    gpu: bool = False
+    """Whether the trial was given a GPU. Without one it must not touch any: Ray hides none."""
 
     def checkpoints(self, trial_id: str) -> Path:
         """Where a trial keeps its checkpoints until its row is written."""
@@ -77,6 +79,7 @@ def execute(
             data=Path(places.data),
             weights=Path(places.weights) if places.weights else None,
             checkpoints=folder,
+            device="cuda" if places.gpu else "cpu",
         )
         curves = _Curves(Path(places.results) / "tensorboard" / f"{label}-{spec.trial_id}")
         last: dict[str, float] = {}
@@ -91,6 +94,7 @@ def execute(
             _write(store, spec, outcome)
         except Exception as error:
             record_error(store, spec, error, last)
+            _forget(folder)  # tried again, it starts anew: what it had learnt may be the error
             raise
         finally:
             curves.close()
@@ -99,17 +103,22 @@ def execute(
 
 def record_error(
     store: Store, spec: TrialSpec, error: BaseException | str, metrics: Mapping[str, float]
-) -> None:
-    """Write the row of a trial that raised, and the whole traceback beside it."""
+) -> dict[str, Any]:
+    """Write and return the row of a trial that failed, and the whole traceback beside it."""
     if isinstance(error, str):
-        text = error
+        text, lines = error, error.strip().splitlines()[-1:]
     else:
         text = "".join(traceback.format_exception(error))
-    last_line = text.strip().splitlines()[-1]
+        # The first line of the message: what follows it are details.
+        lines = traceback.format_exception_only(error)[-1].strip().splitlines()[:1]
     folder = store.folder / "errors"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{spec.trial_id}.txt").write_text(text)
-    store.write_trial(trial_row(spec, status="error", metrics=metrics, error=last_line))
+    (folder / f"{spec.trial_id}.txt").write_text(text, encoding="utf-8")
+    row = trial_row(
+        spec, status="error", metrics=metrics, error="".join(lines) or "the worker died"
+    )
+    store.write_trial(row)
+    return row
 
 
 def _write(store: Store, spec: TrialSpec, outcome: Outcome) -> None:
@@ -202,7 +211,9 @@ class Watcher(tune.Callback):
         self.on_end(_id_of(trial), None)
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        reason = Path(trial.error_file).read_text() if trial.error_file else "the worker died"
+        reason = "the worker died"
+        if trial.error_file:
+            reason = Path(trial.error_file).read_text(encoding="utf-8")
         self.on_end(_id_of(trial), reason)
 
 

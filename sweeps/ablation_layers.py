@@ -68,13 +68,16 @@ def plan(options: Options) -> Plan:
     """The rows of Table 5 and their trials."""
     data = DataSpec(name=options.dataset, image_size=options.image_size)
     name, seeds, epochs = f"table5-{options.dataset}", options.seeds, options.epochs
+    backbones = (options.visual, options.textual)
+    if backbones != (Options.visual, Options.textual):
+        name += "-" + "-".join(backbones)  # a table of its own: it does not replace the default's
     if options.smoke:
         name, seeds, epochs = f"{name}-smoke", seeds[:1], 1
         data = replace(data, limit=48)
     rows = []
     for label, paper, model in models(options):
         train = VISUAL_TRAIN if model.reads == "visual" else TEXTUAL_TRAIN
-        train = replace(train, epochs=epochs or train.epochs)
+        train = train if epochs is None else replace(train, epochs=epochs)
         specs = tuple(TrialSpec(data=data, model=model, train=train, seed=s) for s in seeds)
         key = model.name + (f"-{span(model.units.attach)}" if model.units else "")
         rows.append(PlanRow(key=key, label=label, paper=paper, specs=specs))
@@ -88,4 +91,4 @@ if __name__ == "__main__":
     from mi2p.sweep import main
 
     chosen = tyro.cli(Options, config=(tyro.conf.FlagCreatePairsOff,))
-    main(chosen, plan(chosen), write)
+    main(chosen, plan, write)

@@ -17,7 +17,7 @@ from sweeps.ablation_layers import Options, plan
         ({"seeds": ()}, "at least one"),
         ({"seeds": (1, 1)}, "distinct"),
         ({"seeds": (-1,)}, "from 0 up"),
-        ({"gpus_per_trial": -0.5}, r"--gpus-per-trial must be >= 0, but got -0\.5"),
+        ({"gpus_per_trial": -0.5}, r"--gpus-per-trial must be in 0 \.\.\. 1, but got -0\.5"),
         ({"max_concurrent": -1}, "--max-concurrent must be >= 0, but got -1"),
     ],
 )

@@ -116,16 +116,20 @@ def test_metrics_without_a_column_are_left_out() -> None:
     assert list(row) == TRIAL_SCHEMA.names
 
 
-def test_a_trial_is_over_until_it_is_discarded(tmp_path: Path) -> None:
+def test_an_error_can_be_discarded_and_nothing_else(tmp_path: Path) -> None:
     store = Store(tmp_path)
     assert store.trial(CNN.trial_id) is None
     store.write_trial(trial_row(CNN, status="error", metrics={}, error="boom"))
     found = store.trial(CNN.trial_id)
     assert found is not None
     assert (found["status"], found["error"]) == ("error", "boom")
-    store.discard(CNN.trial_id)
+    store.discard_error(CNN.trial_id)
     assert store.trial(CNN.trial_id) is None
-    store.discard(CNN.trial_id)  # twice is no error
+    store.discard_error(CNN.trial_id)  # twice is no error
+    # Another sweep may have finished the trial meanwhile.
+    store.write_trial(trial_row(CNN, status="done", metrics={}))
+    store.discard_error(CNN.trial_id)
+    assert store.trial(CNN.trial_id) is not None
 
 
 @pytest.mark.parametrize("damage", ["truncated", "text", "empty"])

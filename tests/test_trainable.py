@@ -11,7 +11,7 @@ import pytest
 
 from mi2p import train
 from mi2p.store import Store, load, load_epochs, load_predictions
-from mi2p.trainable import Places, execute
+from mi2p.trainable import Places, execute, record_error
 from tests.planted import planted_xor, register
 from tests.test_train import spec_of
 
@@ -78,6 +78,46 @@ def test_a_trial_that_raises_leaves_an_error_row_and_its_traceback(
     trace = Path(places.results) / "errors" / f"{SPEC.trial_id}.txt"
     assert "Traceback" in trace.read_text()
     assert not (Path(places.results) / "predictions").exists()
+    assert not places.checkpoints(SPEC.trial_id).exists()
+
+
+def test_the_row_of_an_error_keeps_the_first_line_of_its_message(tmp_path: Path) -> None:
+    # What follows it are details: a list of files, CUDA's advice.
+    store = Store(tmp_path)
+    row = record_error(store, SPEC, ValueError("2 files are bad\na.png: truncated"), {})
+    assert row["error"] == "ValueError: 2 files are bad"
+    assert "a.png: truncated" in (tmp_path / "errors" / f"{SPEC.trial_id}.txt").read_text()
+    # A process that died left only what Ray printed, whose last line says it best.
+    assert record_error(store, SPEC, "Traceback\nActorDiedError: x\n", {})["error"] == (
+        "ActorDiedError: x"
+    )
+    assert record_error(store, SPEC, "", {})["error"] == "the worker died"
+
+
+def test_several_labels_from_training_to_row(
+    tmp_path: Path, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted = planted_xor(tmp_path / "planted", count=96)
+    # A second label that always holds, and examples with none at all.
+    examples = tuple(
+        replace(example, labels=() if index % 8 == 0 else (*example.labels, 2))
+        for index, example in enumerate(planted.examples)
+    )
+    several = replace(
+        planted, classes=(*planted.classes, "drawn"), multilabel=True, examples=examples
+    )
+    register(monkeypatch, "planted", several)
+    execute(SPEC, "x", places, ignore)
+    row = load(places.results).iloc[0]
+    assert row["status"] == "done" and np.isnan(row["test/accuracy"])
+    test = load_predictions(places.results).query("split == 'test'")
+    expected = {example.id: example.labels for example in several.split("test")}
+    kept = dict(zip(test["example_id"], (tuple(x) for x in test["labels"]), strict=True))
+    assert kept == expected
+    guesses = np.stack(test["probabilities"].tolist()) > 0.5
+    truth = np.array([[k in labels for k in range(3)] for labels in test["labels"]])
+    hits, misses = (guesses & truth).sum(), (guesses ^ truth).sum()
+    assert row["test/micro_f1"] == pytest.approx(2 * hits / (2 * hits + misses))
 
 
 def test_an_interrupted_trial_leaves_no_row_and_resumes(places: Places) -> None:

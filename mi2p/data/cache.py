@@ -29,8 +29,11 @@ def stored(
         with FileLock(f"{path}.lock"):
             if not path.exists():  # another process may have made it while this one waited
                 _write(path, make())
-    with pa.memory_map(str(path)) as source:
-        array: NDArray[np.generic] = pa.ipc.read_tensor(source).to_numpy()
+    try:
+        with pa.memory_map(str(path)) as source:
+            array: NDArray[np.generic] = pa.ipc.read_tensor(source).to_numpy()
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"{path} is not a readable store ({error}); delete it") from error
     return array
 
 
@@ -41,10 +44,13 @@ def stored_path(folder: Path, kind: str, key: Mapping[str, object]) -> Path:
 
 
 def _write(path: Path, array: NDArray[np.generic]) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    # Only the holder of the lock writes, so a partial file that is there is a killed process's.
+    partial = path.with_name(f".{path.name}.partial")
     try:
-        with pa.OSFile(str(partial), "wb") as sink:
+        with open(partial, "wb") as file, pa.PythonFile(file, "w") as sink:
             pa.ipc.write_tensor(pa.Tensor.from_numpy(np.ascontiguousarray(array)), sink)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
