@@ -181,7 +181,13 @@ def test_xor_of_both_modalities_needs_the_units(
     accuracy = {}
     for name in MODELS:
         expanded = name.startswith("me_")
-        outcome = fit(spec_of(name, epochs=16 if expanded else 4, lr=3e-3), runtime)
+        spec = spec_of(name, epochs=28 if expanded else 6)
+        if expanded:
+            # Seeds 0, 1 and 2 solve it by epoch 20; a base rate of 3e-3 leaves the tiny BERT on
+            # the plateau where XOR starts.
+            units = replace(UNITS, lr_multiplier=10)
+            spec = replace(spec, model=replace(spec.model, units=units))
+        outcome = fit(spec, runtime)
         accuracy[name] = outcome.metrics["test/accuracy"]
     assert 0.35 < accuracy["cnn"] < 0.65 and 0.35 < accuracy["bert"] < 0.65
     assert accuracy["me_cnn"] >= 0.95 and accuracy["me_bert"] >= 0.95
