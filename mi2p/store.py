@@ -29,6 +29,8 @@ Row = Mapping[str, Any]
 METRICS = ("loss", "accuracy", "macro_f1", "micro_f1", "weighted_f1")
 ENVIRONMENT = ("data_fingerprint", "device", "precision", "torch_version", "code_version")
 
+_METRIC_COLUMNS = tuple(f"{split}/{name}" for split in ("val", "test") for name in METRICS)
+
 _PARTS: Mapping[str, type] = {
     "data": DataSpec,
     "model": ModelSpec,
@@ -65,7 +67,7 @@ TRIAL_SCHEMA = pa.schema(
         ("seed", pa.int64()),
         *_spec_columns(),
         ("best_epoch", pa.int64()),
-        *((f"{split}/{name}", pa.float64()) for split in ("val", "test") for name in METRICS),
+        *((name, pa.float64()) for name in _METRIC_COLUMNS),
         *((name, pa.int64()) for name in ("parameters", "added_parameters")),
         ("seconds", pa.float64()),
         *((name, pa.string()) for name in ENVIRONMENT),
@@ -91,7 +93,7 @@ def trial_row(
     spec: TrialSpec,
     *,
     status: Status,
-    metrics: Mapping[str, float],
+    metrics: Mapping[str, Any],
     environment: Mapping[str, Any] | None = None,
     best_epoch: int | None = None,
     error: str | None = None,
@@ -111,7 +113,8 @@ def trial_row(
         for name, item in plain.items():
             if name != "units":
                 row[f"{part}.{name}"] = ",".join(map(str, item)) if name == "attach" else item
-    row |= {name: value for name, value in metrics.items() if name in row}
+    # Metrics only: what Tune reports also has a `trial_id`, which is its own and not ours.
+    row |= {name: metrics[name] for name in _METRIC_COLUMNS if name in metrics}
     row |= dict(environment or {})
     row["spec"] = json.dumps(spec.to_dict(), sort_keys=True)
     return row

@@ -227,3 +227,9 @@ def test_an_empty_folder_is_an_error(tmp_path: Path, read: Any) -> None:
     # An empty frame would make an empty table.
     with pytest.raises(FileNotFoundError, match=r"no (trials|epochs|predictions) in"):
         read(tmp_path)
+
+
+def test_reports_do_not_overwrite_what_a_row_says_of_itself() -> None:
+    # Tune adds its own `trial_id` to what a trial reports.
+    row = trial_row(CNN, status="pruned", metrics={"trial_id": "x_0", "seed": 9, "val/loss": 0.5})
+    assert (row["trial_id"], row["seed"], row["val/loss"]) == (CNN.trial_id, CNN.seed, 0.5)
