@@ -18,6 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mi2p.files import whole
+
 State = dict[str, Any]
 
 UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, LookupError, pickle.UnpicklingError)
@@ -62,12 +64,8 @@ class Checkpoints:
 
 
 def _write(path: Path, state: State) -> None:
-    partial = path.with_suffix(".partial")
-    with open(partial, "wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    with whole(path) as partial:
+        torch.save(state, partial)
 
 
 def _read(path: Path) -> State | None:

@@ -8,12 +8,12 @@ made of the trials that the plan names.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mi2p.files import write_whole
 from mi2p.spec import TrialSpec
 
 
@@ -53,11 +53,7 @@ class Plan:
     def write(self, results: Path) -> Path:
         """Keep the plan in `results/plans`; whole or not at all."""
         path = results / "plans" / f"{self.name}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        partial.write_text(json.dumps(self._plain(), indent=1) + "\n")
-        os.replace(partial, path)
-        return path
+        return write_whole(path, json.dumps(self._plain(), indent=1) + "\n")
 
     def _plain(self) -> dict[str, Any]:
         rows = [

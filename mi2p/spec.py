@@ -15,13 +15,13 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from mi2p.backbones import textual_card, visual_card
+from mi2p.legality import check_attach, check_heads, require
 
 ID_LENGTH = 12
-MAX_LISTED_HEADS = 16
 
 
 class _Fields:
@@ -88,10 +88,18 @@ def _coerced(where: str, value: Any, hint: Any) -> Any:
     raise TypeError(f"{where} must be {hint}, but got {value!r} of type {type(value).__name__}")
 
 
-def _require(holds: bool, rule: str, **values: object) -> None:
-    if not holds:
-        got = ", ".join(f"{name}={value!r}" for name, value in values.items())
-        raise ValueError(f"`{rule}` must hold, but got {got}")
+def _later(default: Any) -> Any:
+    """A field that came after the first release, absent from the identity at its default."""
+    return field(default=default, metadata={"absent": default})
+
+
+OPTION_TAKERS: Mapping[str, tuple[str, ...]] = {
+    "clean": ("crisismmd",),
+    "fix_mojibake": ("crisismmd",),
+    "text_field": ("mmimdb",),
+    "splits": ("crisismmd", "food101", "mmimdb"),
+}
+"""Options of `DataSpec` that only some data sets have, by the start of their names."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,15 +114,39 @@ class DataSpec(_Fields):
     """Longest text in word pieces, [CLS] and [SEP] counted; longer texts are cut."""
     limit: int = 0
     """Use at most this many examples of each split, evenly spaced; 0 uses all."""
+    view: Literal["fit", "crop"] = _later("fit")
+    """`fit` shows the whole picture on white; `crop` the middle square, as is usual for photos."""
+    augment: Literal["none", "crop_flip"] = _later("none")
+    """Training images: shifted by up to image_size / 16 each way and flipped left-right (0.5)."""
+    clean: Literal["standard", "abavisani", "none"] = _later("standard")
+    """CrisisMMD: how tweets are cleaned; `abavisani` cuts all that follows a link."""
+    fix_mojibake: bool = _later(False)
+    """CrisisMMD: repair UTF-8 that was encoded twice."""
+    text_field: Literal["plot_longest", "plot_first", "plot_outline"] = _later("plot_longest")
+    """MM-IMDB: which text of a movie."""
+    splits: str = _later("")
+    """CrisisMMD, Food-101 and MM-IMDB: a file or folder below the data's, with other splits."""
+    on_bad_image: Literal["fail", "skip"] = _later("fail")
+    """`skip` leaves out examples whose image cannot be used, for all models alike."""
+    features: Literal["float32", "float16"] = _later("float32")
+    """Type in which the frozen encoders' features are kept."""
 
     def _check(self) -> None:
-        _require(
+        require(
             self.image_size > 0 and self.image_size % 32 == 0,
             "image_size is a positive multiple of 32",
             image_size=self.image_size,
         )
-        _require(self.max_tokens >= 3, "max_tokens >= 3", max_tokens=self.max_tokens)
-        _require(self.limit >= 0, "limit >= 0", limit=self.limit)
+        require(self.max_tokens >= 3, "max_tokens >= 3", max_tokens=self.max_tokens)
+        require(self.limit >= 0, "limit >= 0", limit=self.limit)
+        for option, takers in OPTION_TAKERS.items():
+            default = type(self).__dataclass_fields__[option].default
+            if getattr(self, option) != default and not self.name.startswith(takers):
+                # One way to say a thing: it would be the same data under another id.
+                raise ValueError(
+                    f"`{option}` is an option of {', '.join(takers)}, but the data set is "
+                    f"{self.name!r}"
+                )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,15 +174,15 @@ class UnitSpec(_Fields):
     """Learning rate of the units over that of the backbone."""
 
     def _check(self) -> None:
-        _require(len(self.attach) > 0, "attach names at least one tap", attach=self.attach)
-        _require(
+        require(len(self.attach) > 0, "attach names at least one tap", attach=self.attach)
+        require(
             list(self.attach) == sorted(set(self.attach)) and self.attach[0] >= 1,
             "attach is increasing and starts at 1 or later",
             attach=self.attach,
         )
-        _require(self.heads >= 1, "heads >= 1", heads=self.heads)
-        _require(self.d_k >= 1, "d_k >= 1", d_k=self.d_k)
-        _require(self.lr_multiplier > 0, "lr_multiplier > 0", lr_multiplier=self.lr_multiplier)
+        require(self.heads >= 1, "heads >= 1", heads=self.heads)
+        require(self.d_k >= 1, "d_k >= 1", d_k=self.d_k)
+        require(self.lr_multiplier > 0, "lr_multiplier > 0", lr_multiplier=self.lr_multiplier)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -187,7 +219,7 @@ class ModelSpec(_Fields):
             visual_card(self.visual)
         if self.textual is not None:
             textual_card(self.textual)
-        _require(
+        require(
             0 <= self.head_dropout < 1, "0 <= head_dropout < 1", head_dropout=self.head_dropout
         )
 
@@ -205,16 +237,16 @@ class TrainSpec(_Fields):
     weight_decay: float = 0.0
 
     def _check(self) -> None:
-        _require(self.lr > 0 and math.isfinite(self.lr), "lr > 0", lr=self.lr)
+        require(self.lr > 0 and math.isfinite(self.lr), "lr > 0", lr=self.lr)
         # BatchNorm has no statistics in a batch of one.
-        _require(self.batch_size >= 2, "batch_size >= 2", batch_size=self.batch_size)
-        _require(self.epochs >= 1, "epochs >= 1", epochs=self.epochs)
-        _require(
+        require(self.batch_size >= 2, "batch_size >= 2", batch_size=self.batch_size)
+        require(self.epochs >= 1, "epochs >= 1", epochs=self.epochs)
+        require(
             self.head_lr_multiplier > 0,
             "head_lr_multiplier > 0",
             head_lr_multiplier=self.head_lr_multiplier,
         )
-        _require(self.weight_decay >= 0, "weight_decay >= 0", weight_decay=self.weight_decay)
+        require(self.weight_decay >= 0, "weight_decay >= 0", weight_decay=self.weight_decay)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -229,11 +261,11 @@ class TrialSpec(_Fields):
     """Only `confirm` trials compute test predictions, and only they enter a table."""
 
     def _check(self) -> None:
-        _require(self.seed >= 0, "seed >= 0", seed=self.seed)
+        require(self.seed >= 0, "seed >= 0", seed=self.seed)
         units = self.model.units
         if self.model.textual is not None:
             longest = textual_card(self.model.textual).max_tokens
-            _require(
+            require(
                 self.data.max_tokens <= longest,
                 f"max_tokens <= {longest} for {self.model.textual}",
                 max_tokens=self.data.max_tokens,
@@ -252,62 +284,9 @@ class TrialSpec(_Fields):
 def _identity(value: _Fields) -> dict[str, Any]:
     """Nested plain data without fields that hold their `absent` value."""
     plain: dict[str, Any] = {}
-    for field in dataclasses.fields(value):  # type: ignore[arg-type]
-        item = getattr(value, field.name)
-        if "absent" in field.metadata and item == field.metadata["absent"]:
+    for entry in dataclasses.fields(value):  # type: ignore[arg-type]
+        item = getattr(value, entry.name)
+        if "absent" in entry.metadata and item == entry.metadata["absent"]:
             continue
-        plain[field.name] = _identity(item) if isinstance(item, _Fields) else item
+        plain[entry.name] = _identity(item) if isinstance(item, _Fields) else item
     return plain
-
-
-def check_attach(model: ModelSpec, units: UnitSpec) -> None:
-    """Units sit at taps that the trained backbone has; else `ValueError` with its taps."""
-    if model.reads == "visual":
-        name, num_taps = model.visual, visual_card(model.visual or "").num_taps
-    else:
-        name, num_taps = model.textual, textual_card(model.textual or "").num_taps
-    _require(units.attach[-1] <= num_taps, f"attach <= {num_taps} for {name}", attach=units.attach)
-
-
-def check_heads(model: ModelSpec, units: UnitSpec, image_size: int) -> None:
-    """`h d_v = h^k w^k` at every attached block, or `h d_v = d`; else `ValueError`.
-
-    The message lists the counts that are legal for this image size (up to 16).
-    """
-    if model.reads == "textual":
-        width = textual_card(model.textual or "").width
-        if width % units.heads:
-            raise ValueError(
-                f"heads must divide the width of the textual backbone: {units.heads} does not "
-                f"divide {width} ({model.textual}); legal: {_listed(_divisors(width))}"
-            )
-        return
-    if units.head_mode == "project":
-        return
-    card = visual_card(model.visual or "")
-
-    def cells(tap: int, size: int) -> int:
-        return card.tap_side(tap, size) ** 2
-
-    refused = [tap for tap in units.attach if cells(tap, image_size) % units.heads]
-    if not refused:
-        return
-    deepest = refused[-1]
-    legal = _divisors(math.gcd(*(cells(tap, image_size) for tap in units.attach)))
-    larger = (image_size // 32 + step for step in range(1, units.heads + 1))
-    enough = next(
-        32 * k for k in larger if all(cells(t, 32 * k) % units.heads == 0 for t in units.attach)
-    )
-    raise ValueError(
-        f"heads must divide h*w at every attached block: {units.heads} does not divide "
-        f"{cells(deepest, image_size)} (block {deepest} at {image_size} px); "
-        f"legal at {image_size} px: {_listed(legal)}; {units.heads} is legal at {enough} px"
-    )
-
-
-def _divisors(number: int) -> list[int]:
-    return [h for h in range(1, MAX_LISTED_HEADS + 1) if number % h == 0]
-
-
-def _listed(numbers: list[int]) -> str:
-    return ", ".join(map(str, numbers))

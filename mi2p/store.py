@@ -10,8 +10,8 @@ Every file is written to a temporary name and renamed, with one fixed schema per
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mi2p import __version__
+from mi2p.files import whole
 from mi2p.spec import DataSpec, ModelSpec, TrainSpec, TrialSpec, UnitSpec
 
 Status = Literal["done", "pruned", "error"]
@@ -28,6 +29,7 @@ Row = Mapping[str, Any]
 
 METRICS = ("loss", "accuracy", "macro_f1", "micro_f1", "weighted_f1")
 ENVIRONMENT = ("data_fingerprint", "device", "precision", "torch_version", "code_version")
+COUNTS = ("parameters", "added_parameters", "images_left_out")
 
 _METRIC_COLUMNS = tuple(f"{split}/{name}" for split in ("val", "test") for name in METRICS)
 
@@ -68,7 +70,7 @@ TRIAL_SCHEMA = pa.schema(
         *_spec_columns(),
         ("best_epoch", pa.int64()),
         *((name, pa.float64()) for name in _METRIC_COLUMNS),
-        *((name, pa.int64()) for name in ("parameters", "added_parameters")),
+        *((name, pa.int64()) for name in COUNTS),
         ("seconds", pa.float64()),
         *((name, pa.string()) for name in ENVIRONMENT),
         ("spec", pa.string()),
@@ -165,7 +167,19 @@ class Store:
 
 def load(folder: str | Path) -> pd.DataFrame:
     """One tidy row per trial of a results folder, in the order of their ids."""
-    return _load(Path(folder), "trials", TRIAL_SCHEMA)
+    return _with_absent(_load(Path(folder), "trials", TRIAL_SCHEMA))
+
+
+def _with_absent(trials: pd.DataFrame) -> pd.DataFrame:
+    """Rows written before a spec had some field, with the value that field stands for."""
+    for part, cls in _PARTS.items():
+        first, *later = (f for f in dataclasses.fields(cls) if f.name != "units")
+        there = trials[f"{part}.{first.name}"].notna()  # a CNN has no units
+        for field in later:
+            column = f"{part}.{field.name}"
+            if "absent" in field.metadata:
+                trials.loc[there & trials[column].isna(), column] = field.metadata["absent"]
+    return trials
 
 
 def load_epochs(folder: str | Path) -> pd.DataFrame:
@@ -187,10 +201,5 @@ def _load(folder: Path, kind: str, schema: pa.Schema) -> pd.DataFrame:
 
 
 def _write(path: Path, rows: Iterable[Row], schema: pa.Schema) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.parent / f".{path.name}.{os.getpid()}.partial"
-    try:
+    with whole(path) as partial:
         pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

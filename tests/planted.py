@@ -48,7 +48,8 @@ def planted_xor(folder: Path, count: int, seed: int = 0) -> Dataset:
 
 def register(monkeypatch: pytest.MonkeyPatch, name: str, dataset: Dataset) -> None:
     """Let `mi2p.data.read(name)` give `dataset` until the test ends."""
-    monkeypatch.setitem(data.DATASETS, name, lambda root: dataset)
+    source = data.Source(locate=lambda root: root or Path(), read=lambda root, spec: dataset)
+    monkeypatch.setitem(data.DATASETS, name, source)
 
 
 def _picture(rng: np.random.Generator, *, bright_right: bool) -> Image.Image:

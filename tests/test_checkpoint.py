@@ -117,7 +117,7 @@ def test_a_save_that_dies_leaves_a_readable_state(
 
     def dies(value: Any, file: Any) -> None:
         if "epoch" in value:
-            file.write(b"half")
+            file.write_bytes(b"half")
             raise KeyboardInterrupt
         original(value, file)
 

@@ -75,7 +75,7 @@ def test_a_failed_write_keeps_the_old_plan(
     def full(*_: object) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr("mi2p.plan.os.replace", full)
+    monkeypatch.setattr("os.replace", full)
     with pytest.raises(OSError, match="no space left"):
         replace(PLAN, rows=()).write(tmp_path)
     assert read_plan(path) == PLAN

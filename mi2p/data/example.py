@@ -7,6 +7,7 @@ where data came from. Standard library only, so a sweep script can import it wit
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -40,6 +41,8 @@ class Dataset:
     classes: tuple[str, ...]
     multilabel: bool
     examples: tuple[Example, ...]
+    notes: tuple[str, ...] = ()
+    """What the reader has to tell: which files it read, defects it met and how many."""
 
     def __post_init__(self) -> None:
         _check_unique("class names", self.classes)
@@ -76,17 +79,56 @@ class Dataset:
         """Say which data this is, in 16 hex digits, so that a result row can name its data.
 
         Covers the content (ids, text, labels, splits, class names and image file sizes in
-        bytes); paths and times are left out, so two machines with the same files agree.
-
-        Raises OSError when an image file is missing.
+        bytes, none for a missing file); paths and times are left out, so two machines with the
+        same files agree.
         """
-        digest = hashlib.sha256()
-        digest.update(json.dumps([self.name, self.classes, self.multilabel]).encode())
-        for example in self.examples:
-            size = example.image.stat().st_size
-            row = [example.id, example.text, example.labels, example.split, size]
-            digest.update(json.dumps(row).encode())
-        return digest.hexdigest()[:16]
+        return _digest(
+            [self.name, self.classes, self.multilabel],
+            (
+                [example.id, example.text, example.labels, example.split, size]
+                for example, (size, _) in zip(self.examples, self._image_files, strict=True)
+            ),
+        )
+
+    @cached_property
+    def texts_fingerprint(self) -> str:
+        """Like `fingerprint`, of the texts alone: what stores of texts are made from."""
+        return _digest([], (example.text for example in self.examples))
+
+    @cached_property
+    def images_fingerprint(self) -> str:
+        """Like `fingerprint`, of the image files alone, with sizes and modification times.
+
+        A store must notice a picture that was replaced by one of the same size in bytes; a
+        result row must not depend on when its data was copied.
+        """
+        return _digest(
+            [],
+            (
+                [example.id, *stat]
+                for example, stat in zip(self.examples, self._image_files, strict=True)
+            ),
+        )
+
+    @cached_property
+    def _image_files(self) -> tuple[tuple[int | None, int | None], ...]:
+        """Size in bytes and modification time in ns of each image; None for a missing one."""
+        return tuple(_stat(example.image) for example in self.examples)
+
+
+def _stat(path: Path) -> tuple[int | None, int | None]:
+    try:
+        found = path.stat()
+    except OSError:  # reported with every other bad image when they are decoded
+        return None, None
+    return found.st_size, found.st_mtime_ns
+
+
+def _digest(head: object, rows: Iterable[object]) -> str:
+    digest = hashlib.sha256(json.dumps(head).encode())
+    for row in rows:
+        digest.update(json.dumps(row).encode())
+    return digest.hexdigest()[:16]
 
 
 def _check_unique(what: str, values: tuple[str, ...] | list[str]) -> None:

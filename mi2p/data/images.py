@@ -20,7 +20,7 @@ DECODE_WORKERS = 2
 
 def read_dataset(data: DataSpec, root: Path | None) -> Dataset:
     """The data set of `data`, cut to its limit."""
-    return limited(read(data.name, root), data.limit)
+    return limited(read(data, root), data.limit)
 
 
 def limited(dataset: Dataset, limit: int) -> Dataset:

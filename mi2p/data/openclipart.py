@@ -16,10 +16,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from mi2p.data.example import Dataset, Example
-from mi2p.data.openclipart_files import DataUnavailable, drawings_folder, fetch, locate
+from mi2p.data.openclipart_files import drawings_folder, locate
 from mi2p.data.svg_metadata import BadSvg, Metadata, read_metadata
-
-__all__ = ["DataUnavailable", "Task", "fetch", "frequent_keywords", "locate", "read"]
 
 Task = Literal["openclipart", "openclipart-tags"]
 Row = dict[str, str]

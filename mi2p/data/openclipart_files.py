@@ -13,10 +13,11 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from mi2p.data.places import VARIABLE, DataUnavailable, find_folder
+
 PACKAGES = ("openclipart-png", "openclipart-svg")
 INSTALLED = Path("/usr/share/openclipart")
 FETCHED = Path("data/openclipart")
-VARIABLE = "MI2P_DATA"
 # 156 MB of packages, 342 MB unpacked, both there at the same time.
 NEEDED_BYTES = 520_000_000
 
@@ -28,17 +29,6 @@ To get the drawings by hand, on any system:
   2. Unpack each into one folder DIR: `dpkg-deb -x FILE DIR`, or, without dpkg-deb,
      `ar x FILE` and `tar xf data.tar.xz -C DIR`.
   3. Point to it: `--data DIR` of the sweep scripts, or the environment variable {VARIABLE}=DIR."""
-
-
-class DataUnavailable(RuntimeError):
-    """The drawings are not here and could not be fetched; the message says how to get them."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"{reason}\n{HOW_TO_GET_IT}")
-        self.reason = reason
-
-    def __reduce__(self) -> tuple[type["DataUnavailable"], tuple[str]]:
-        return DataUnavailable, (self.reason,)
 
 
 def drawings_folder(folder: Path) -> Path | None:
@@ -62,25 +52,17 @@ def locate(data_root: Path | None) -> Path:
 
     Raises DataUnavailable, naming every place looked at.
     """
-    if data_root is not None:
-        places = [data_root]
-    else:
-        configured = os.environ.get(VARIABLE)
-        places = [Path(configured)] if configured else []
-        places += [INSTALLED, FETCHED]
-    for place in places:
-        found = drawings_folder(place)
-        if found is not None:
-            return found
-    looked = ", ".join(str(place.absolute()) for place in places)
-    unset = f" ({VARIABLE} is not set)" if places[0] == INSTALLED else ""
-    raise DataUnavailable(
-        "No OpenClipart drawings found. Expected folders png/ and svg/ in the folder itself, "
-        f"in openclipart/ or in usr/share/openclipart/ below it. Looked at: {looked}{unset}."
+    return find_folder(
+        data_root,
+        drawings_folder,
+        usual=(INSTALLED, FETCHED),
+        expected="No OpenClipart drawings found. Expected folders png/ and svg/ in the folder "
+        "itself, in openclipart/ or in usr/share/openclipart/ below it.",
+        how=HOW_TO_GET_IT,
     )
 
 
-def fetch(destination: Path, *, echo: Callable[[str], None]) -> Path:
+def fetch(destination: Path, echo: Callable[[str], None]) -> Path:
     """Download and unpack the drawings into `destination`; return the folder with png/ and svg/.
 
     Safe to repeat, to kill, and to start twice: work happens in a hidden folder beside the
@@ -99,9 +81,13 @@ def fetch(destination: Path, *, echo: Callable[[str], None]) -> Path:
                 _fetch_locked(destination, echo)
                 found = drawings_folder(destination)
     except OSError as error:
-        raise DataUnavailable(f"Cannot write the drawings to {destination}: {error}.") from error
+        raise _unavailable(f"Cannot write the drawings to {destination}: {error}.") from error
     assert found is not None
     return found
+
+
+def _unavailable(reason: str) -> DataUnavailable:
+    return DataUnavailable(reason, HOW_TO_GET_IT)
 
 
 def _fetch_locked(destination: Path, echo: Callable[[str], None]) -> None:
@@ -112,7 +98,7 @@ def _fetch_locked(destination: Path, echo: Callable[[str], None]) -> None:
         )
     missing = [tool for tool in ("apt-get", "dpkg-deb") if shutil.which(tool) is None]
     if missing:
-        raise DataUnavailable(
+        raise _unavailable(
             f"Fetching needs apt-get and dpkg-deb (Debian or Ubuntu); missing: {missing}."
         )
     marker = f".{destination.name}.partial-"
@@ -120,7 +106,7 @@ def _fetch_locked(destination: Path, echo: Callable[[str], None]) -> None:
         shutil.rmtree(left_by_killed)
     free = shutil.disk_usage(destination.parent).free
     if free < NEEDED_BYTES:
-        raise DataUnavailable(
+        raise _unavailable(
             f"Fetching needs {NEEDED_BYTES // 10**6} MB of disk, but {destination.parent} has "
             f"{free // 10**6} MB free."
         )
@@ -138,11 +124,11 @@ def _download_and_unpack(work: Path, echo: Callable[[str], None]) -> Path:
     for package in PACKAGES:
         files = list(work.glob(f"{package}_*.deb"))
         if len(files) != 1:
-            raise DataUnavailable(f"apt-get left {len(files)} files for {package}, expected 1.")
+            raise _unavailable(f"apt-get left {len(files)} files for {package}, expected 1.")
         echo(f"Unpacking {files[0].name} ...")
         _run(["dpkg-deb", "-x", str(files[0]), str(unpacked)], work)
     if drawings_folder(unpacked) is None:
-        raise DataUnavailable("The packages fetched do not contain png/ and svg/ folders.")
+        raise _unavailable("The packages fetched do not contain png/ and svg/ folders.")
     return unpacked
 
 
@@ -165,4 +151,4 @@ def _run(command: Sequence[str], folder: Path) -> None:
     # Lists never downloaded, or so old that the file they name is gone from the mirror.
     if any(sign in said for sign in ("Unable to locate package", "find a source", "404")):
         reason += "\nThe package lists are missing or old: try `sudo apt-get update` first."
-    raise DataUnavailable(reason)
+    raise _unavailable(reason)

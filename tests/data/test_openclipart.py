@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 import mi2p.data
-from mi2p.data import openclipart
-from mi2p.data.openclipart import SPLITS_FILE, TAGS_FILE, DataUnavailable, frequent_keywords, read
+from mi2p.data import openclipart, openclipart_files
+from mi2p.data.openclipart import SPLITS_FILE, TAGS_FILE, frequent_keywords, read
+from mi2p.data.places import DataUnavailable
 from mi2p.data.svg_metadata import read_metadata
+from mi2p.spec import DataSpec
 
 SVG = """<svg xmlns:cc="http://creativecommons.org/ns#" xmlns:dc="http://purl.org/dc/elements/1.1/"
  xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><metadata><rdf:RDF><cc:Work>
@@ -146,9 +148,9 @@ def test_unknown_task_name_and_root_are_refused(tree: Tree, tmp_path: Path) -> N
     with pytest.raises(ValueError, match="one of openclipart, openclipart-tags, but got 'x'"):
         read(tree.unpacked, task="x")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="one of openclipart, openclipart-tags, but got 'x'"):
-        mi2p.data.read("x")
+        mi2p.data.read(DataSpec(name="x"))
     with pytest.raises(DataUnavailable, match=r"Looked at: .*nothing"):
-        mi2p.data.read("openclipart", tmp_path / "nothing")
+        mi2p.data.read(DataSpec(name="openclipart"), tmp_path / "nothing")
 
 
 def test_frequent_keywords() -> None:
@@ -198,11 +200,11 @@ REAL = os.environ.get("MI2P_TEST_OPENCLIPART")
 @pytest.mark.skipif(REAL is None, reason="MI2P_TEST_OPENCLIPART names no copy of OpenClipart 0.18")
 def test_real_drawings() -> None:
     assert REAL is not None
-    data = mi2p.data.read("openclipart", Path(REAL))
+    data = mi2p.data.read(DataSpec(name="openclipart"), Path(REAL))
     assert [len(data.split(name)) for name in ("train", "val", "test")] == [1315, 439, 439]
-    tagged = mi2p.data.read("openclipart-tags", Path(REAL))
+    tagged = mi2p.data.read(DataSpec(name="openclipart-tags"), Path(REAL))
     assert [len(tagged.split(name)) for name in ("train", "val", "test")] == [963, 314, 341]
-    svg = openclipart.locate(Path(REAL)) / "svg"
+    svg = openclipart_files.locate(Path(REAL)) / "svg"
     keywords = {e.id: read_metadata(svg / f"{e.id}.svg").keywords for e in data.examples}
     expected = {row["id"]: tuple(row["tags"].split(";")) for row in rows_of(TAGS_FILE)}
     assert frequent_keywords(keywords) == expected

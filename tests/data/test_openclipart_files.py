@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from mi2p.data import openclipart_files
-from mi2p.data.openclipart_files import DataUnavailable, fetch, locate
+from mi2p.data.openclipart_files import fetch, locate
+from mi2p.data.places import DataUnavailable
 
 APT = """echo "$@" >> "$LOG"
 echo "W: Download is performed unsandboxed as root" >&2
@@ -163,7 +164,7 @@ def test_apts_error_is_shown_with_the_way_out(
 def test_killed_fetch_leaves_nothing_that_is_used(tmp_path: Path, tools: Tools) -> None:
     tools.set("dpkg-deb", KILLING_DPKG)
     script = (
-        "import sys; from pathlib import Path; from mi2p.data.openclipart import fetch;"
+        "import sys; from pathlib import Path; from mi2p.data.openclipart_files import fetch;"
         "fetch(Path(sys.argv[1]), echo=print)"
     )
     target = tmp_path / "data/openclipart"

@@ -1,0 +1,76 @@
+"""Rules that span a model and its data: where units may sit and how many heads they may have.
+
+Imported by `mi2p.spec`, which applies them when a trial is declared; standard library only.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from mi2p.backbones import textual_card, visual_card
+
+if TYPE_CHECKING:
+    from mi2p.spec import ModelSpec, UnitSpec
+
+MAX_LISTED_HEADS = 16
+
+
+def require(holds: bool, rule: str, **values: object) -> None:
+    """`ValueError` that states the rule and the values, unless it `holds`."""
+    if not holds:
+        got = ", ".join(f"{name}={value!r}" for name, value in values.items())
+        raise ValueError(f"`{rule}` must hold, but got {got}")
+
+
+def check_attach(model: ModelSpec, units: UnitSpec) -> None:
+    """Units sit at taps that the trained backbone has; else `ValueError` with its taps."""
+    if model.reads == "visual":
+        name, num_taps = model.visual, visual_card(model.visual or "").num_taps
+    else:
+        name, num_taps = model.textual, textual_card(model.textual or "").num_taps
+    require(units.attach[-1] <= num_taps, f"attach <= {num_taps} for {name}", attach=units.attach)
+
+
+def check_heads(model: ModelSpec, units: UnitSpec, image_size: int) -> None:
+    """`h d_v = h^k w^k` at every attached block, or `h d_v = d`; else `ValueError`.
+
+    The message lists the counts that are legal for this image size (up to 16).
+    """
+    if model.reads == "textual":
+        width = textual_card(model.textual or "").width
+        if width % units.heads:
+            raise ValueError(
+                f"heads must divide the width of the textual backbone: {units.heads} does not "
+                f"divide {width} ({model.textual}); legal: {_listed(_divisors(width))}"
+            )
+        return
+    if units.head_mode == "project":
+        return
+    card = visual_card(model.visual or "")
+
+    def cells(tap: int, size: int) -> int:
+        return card.tap_side(tap, size) ** 2
+
+    refused = [tap for tap in units.attach if cells(tap, image_size) % units.heads]
+    if not refused:
+        return
+    deepest = refused[-1]
+    legal = _divisors(math.gcd(*(cells(tap, image_size) for tap in units.attach)))
+    larger = (image_size // 32 + step for step in range(1, units.heads + 1))
+    enough = next(
+        32 * k for k in larger if all(cells(t, 32 * k) % units.heads == 0 for t in units.attach)
+    )
+    raise ValueError(
+        f"heads must divide h*w at every attached block: {units.heads} does not divide "
+        f"{cells(deepest, image_size)} (block {deepest} at {image_size} px); "
+        f"legal at {image_size} px: {_listed(legal)}; {units.heads} is legal at {enough} px"
+    )
+
+
+def _divisors(number: int) -> list[int]:
+    return [h for h in range(1, MAX_LISTED_HEADS + 1) if number % h == 0]
+
+
+def _listed(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers))
