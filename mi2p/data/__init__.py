@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from mi2p.data import openclipart, openclipart_files
+from mi2p.data import crisismmd, food101, mmimdb, openclipart, openclipart_files
 from mi2p.data.example import Dataset, Example
 from mi2p.data.places import DataUnavailable
 from mi2p.spec import DataSpec
@@ -27,6 +27,10 @@ class Source:
     """Everything in that folder, read with the options of the spec (its limit aside)."""
     fetch: Callable[[Callable[[str], None]], Path] | None = None
     """Gets a packaged data set that is nowhere yet, telling its argument what it does."""
+    paper_sizes: tuple[int, int, int] | None = None
+    """Train, val and test examples in the paper's Table 1."""
+    why: str = ""
+    """Why a user's copy has these sizes, or others."""
 
 
 def _openclipart(task: openclipart.Task) -> Source:
@@ -37,9 +41,40 @@ def _openclipart(task: openclipart.Task) -> Source:
     )
 
 
+def _crisismmd(task: crisismmd.Task, *paper_sizes: int) -> Source:
+    train, val, test = paper_sizes
+    return Source(
+        locate=crisismmd.locate,
+        read=lambda root, spec: crisismmd.read(
+            root,
+            task=task,
+            clean=spec.clean,
+            fix_mojibake=spec.fix_mojibake,
+            splits=spec.splits,
+        ),
+        paper_sizes=(train, val, test),
+        why=crisismmd.WHY[task],
+    )
+
+
 DATASETS: dict[str, Source] = {
     "openclipart": _openclipart("openclipart"),
     "openclipart-tags": _openclipart("openclipart-tags"),
+    "crisismmd_task1": _crisismmd("crisismmd_task1", 9601, 1573, 1534),
+    "crisismmd_task2": _crisismmd("crisismmd_task2", 2874, 477, 451),
+    "crisismmd_task3": _crisismmd("crisismmd_task3", 2461, 529, 530),
+    "food101": Source(
+        locate=food101.locate,
+        read=lambda root, spec: food101.read(root, splits=spec.splits),
+        paper_sizes=(58131, 6452, 21519),
+        why=food101.WHY,
+    ),
+    "mmimdb": Source(
+        locate=mmimdb.locate,
+        read=lambda root, spec: mmimdb.read(root, text_field=spec.text_field, splits=spec.splits),
+        paper_sizes=(15552, 2608, 7799),
+        why=mmimdb.WHY,
+    ),
 }
 
 

@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -41,7 +41,7 @@ class Dataset:
     classes: tuple[str, ...]
     multilabel: bool
     examples: tuple[Example, ...]
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=(), compare=False)
     """What the reader has to tell: which files it read, defects it met and how many."""
 
     def __post_init__(self) -> None:

@@ -1,0 +1,82 @@
+"""Defaults per data set, against the paper's printed tables and the sweeps' former constants."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from mi2p.backbones import textual_card
+from mi2p.data.protocols import PROTOCOLS, protocol
+from mi2p.spec import DataSpec, ModelSpec, TrainSpec, TrialSpec, UnitSpec
+
+PRINTED = Path(__file__).parents[2] / "analysis" / "paper" / "table2.csv"
+PAPERS = ("crisismmd_task1", "crisismmd_task2", "crisismmd_task3", "food101", "mmimdb")
+
+
+def printed() -> list[tuple[str, str, float]]:
+    with PRINTED.open(encoding="utf-8", newline="") as file:
+        return [
+            (row["dataset"], row["metric"], float(row["value"])) for row in csv.DictReader(file)
+        ]
+
+
+@pytest.mark.parametrize(("name", "metric", "value"), printed())
+def test_training_is_as_the_papers_table_2_says(name: str, metric: str, value: float) -> None:
+    field = {"batch_size": "batch_size", "epochs": "epochs", "learning_rate": "lr"}[metric]
+    chosen = protocol(name)
+    assert getattr(chosen.visual_train, field) == value
+    assert getattr(chosen.textual_train, field) == value
+
+
+def test_table_2_has_three_numbers_of_every_data_set_of_the_paper() -> None:
+    assert len(printed()) == 15
+    assert {name for name, _, _ in printed()} == set(PAPERS)
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_the_papers_data_are_seen_as_photos_by_densenet_and_bert(name: str) -> None:
+    chosen = protocol(name)
+    tokens = 64 if name.startswith("crisismmd") else 512
+    assert chosen.data == DataSpec(
+        name=name, image_size=256, max_tokens=tokens, view="crop", augment="crop_flip"
+    )
+    assert (chosen.visual, chosen.textual) == ("densenet121", "bert-base-uncased")
+    assert chosen.visual_train.head_lr_multiplier == 1
+    assert chosen.textual_train.head_lr_multiplier == 1
+
+
+@pytest.mark.parametrize("name", ["openclipart", "openclipart-tags"])
+def test_openclipart_keeps_the_values_that_its_published_table_was_made_with(name: str) -> None:
+    chosen = protocol(name)
+    assert chosen.data == DataSpec(name=name)
+    assert (chosen.data.image_size, chosen.data.max_tokens) == (128, 16)
+    assert (chosen.data.view, chosen.data.augment) == ("fit", "none")
+    assert (chosen.visual, chosen.textual) == ("efficientnet_lite0", "minilm")
+    visual = TrainSpec(lr=3e-4, batch_size=32, epochs=2, head_lr_multiplier=10)
+    textual = TrainSpec(lr=1e-4, batch_size=32, epochs=3, head_lr_multiplier=10)
+    assert (chosen.visual_train, chosen.textual_train) == (visual, textual)
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_every_protocol_makes_legal_trials_with_the_papers_heads(name: str) -> None:
+    chosen = protocol(name)
+    assert chosen.data.name == name
+    card = textual_card(chosen.textual)
+    for model, train, units in (
+        ("me_cnn", chosen.visual_train, UnitSpec(attach=(1, 2, 3, 4), heads=8)),
+        ("me_bert", chosen.textual_train, UnitSpec(attach=(1,), heads=card.num_heads)),
+    ):
+        made = ModelSpec(
+            name=model,  # type: ignore[arg-type]
+            visual=chosen.visual,
+            textual=chosen.textual,
+            units=units,
+        )
+        assert TrialSpec(data=chosen.data, model=made, train=train).trial_id
+
+
+def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match=r"one of openclipart, .*mmimdb, but the data set is 'x'"):
+        protocol("x")
