@@ -1,105 +1,148 @@
-"""What the trials of one data set read, as arrays in one order, and batches cut from them.
+"""What the trials of one data set read, as stores in one order, and batches cut from them.
 
-Images, and the frozen encoders' features T' and Z', come from memory-mapped stores: whichever
-trial needs them first makes them, every other trial on the machine reads them.
+Whichever trial needs a store first makes it, every other trial on the machine reads it; a sweep
+makes them all before its first trial.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+import logging
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mi2p.data.cache import stored
+from mi2p.data.cache import Stored, stored
 from mi2p.data.example import Dataset
-from mi2p.data.images import image_store, read_dataset
-from mi2p.data.views import VIEW_VERSION
+from mi2p.data.images import (
+    check_images,
+    image_recipe,
+    read_dataset,
+    usable,
+    view_of,
+)
+from mi2p.data.views import View
+from mi2p.features import PADDING, caches_maps, map_recipe, token_recipe, word_recipe
 from mi2p.models import Batch
-from mi2p.models.weights import fingerprint, load_textual, load_tokenizer, load_visual
+from mi2p.runtime import Runtime
 from mi2p.spec import DataSpec, ModelSpec
 
-FEATURE_VERSION = 1
-"""Raised when features of the same weights and images would change."""
-ENCODE_BATCH = 64
+logger = logging.getLogger(__name__)
+
+NOT_CACHED = "augmentation is on: Z' is computed in every step and not cached"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """Rows are the data set's examples in order; arrays that the model does not read are None."""
+    """Rows are the examples of `everything` in order; what the model does not read is None."""
 
-    dataset: Dataset
+    everything: Dataset
+    """Examples with bad images, too; `rows` leaves them out."""
+    usable: NDArray[np.bool_]
+    """(N,) False for examples that are left out"""
     labels: Tensor
     """(N,) int64 class indices, or (N, K) float32 indicators when several labels may hold"""
-    images: NDArray[np.uint8] | None = None
-    """(N, 3, S, S)"""
-    tokens: Tensor | None = None
-    """(N, l) int64"""
-    is_word: Tensor | None = None
-    """(N, l) bool"""
-    words: NDArray[np.float32] | None = None
-    """T' (N, l, d)"""
-    maps: NDArray[np.float32] | None = None
+    view: View
+    images: Stored | None = None
+    """(N, 3, S, S) uint8, with a border when they are augmented"""
+    tokens: Stored | None = None
+    """(N, l) int32, PADDING behind a text's end"""
+    words: Stored | None = None
+    """T' (words of all texts, d)"""
+    first_words: NDArray[np.int64] | None = None
+    """(N + 1,) where each text's words begin in `words`"""
+    maps: Stored | None = None
     """Z' (N, c', h', w')"""
 
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The examples that are used."""
+        if self.usable.all():
+            return self.everything
+        kept = zip(self.everything.examples, self.usable, strict=True)
+        return replace(self.everything, examples=tuple(e for e, good in kept if good))
+
     def rows(self, split: str) -> NDArray[np.int64]:
-        """Indices of a split's examples."""
-        return np.array([i for i, e in enumerate(self.dataset.examples) if e.split == split])
-
-    def batch(self, rows: NDArray[np.int64], device: torch.device) -> Batch:
-        """The examples at `rows` on `device`, padding beyond the longest text cut off."""
-        length = None if self.is_word is None else int(self.is_word[rows].sum(1).max())
-
-        def gathered(array: NDArray[np.generic] | Tensor | None, cut: int | None) -> Tensor | None:
-            if array is None:
-                return None
-            chosen = array[rows] if cut is None else array[rows, :cut]
-            return chosen if isinstance(chosen, Tensor) else torch.from_numpy(chosen)
-
-        batch = Batch(
-            images=gathered(self.images, None),
-            tokens=gathered(self.tokens, length),
-            is_word=gathered(self.is_word, length),
-            words=gathered(self.words, length),
-            maps=gathered(self.maps, None),
-            labels=gathered(self.labels, None),
+        """Indices of a split's examples that are used."""
+        examples = self.everything.examples
+        return np.array(
+            [i for i, e in enumerate(examples) if e.split == split and self.usable[i]], np.int64
         )
+
+    def batch(
+        self,
+        rows: NDArray[np.int64],
+        device: torch.device,
+        augment: np.random.Generator | None = None,
+    ) -> Batch:
+        """The examples at `rows` on `device`, padding beyond the longest text cut off.
+
+        Images are shifted and flipped at random by `augment`, which must be given in training
+        only; without it the middle is cut out of their border.
+        """
+        batch = Batch(labels=self.labels[torch.from_numpy(rows)])
+        if self.images is not None:
+            batch.images = torch.from_numpy(_squares(self.images, rows, self.view, augment))
+        if self.tokens is not None:
+            ids = torch.from_numpy(self.tokens.take(rows)).long()
+            is_word = ids != PADDING
+            length = int(is_word.sum(1).max())
+            batch.tokens, batch.is_word = (ids * is_word)[:, :length], is_word[:, :length]
+            if self.words is not None:
+                batch.words = torch.from_numpy(self._words(rows, length)).float()
+        if self.maps is not None:
+            batch.maps = torch.from_numpy(self.maps.take(rows)).float()
         if device.type != "cuda":
             return batch
         return batch.map(lambda tensor: tensor.pin_memory().to(device, non_blocking=True))
 
+    def _words(self, rows: NDArray[np.int64], length: int) -> NDArray[np.generic]:
+        """T' (B, length, d), zeros behind a text's end."""
+        assert self.words is not None and self.first_words is not None
+        out = np.zeros((len(rows), length, *self.words.cell), self.words.dtype)
+        for at, row in enumerate(rows.tolist()):
+            first, end = self.first_words[row : row + 2].tolist()
+            out[at, : end - first] = self.words.cells(first, end)
+        return out
 
-def prepare(
-    data: DataSpec,
-    model: ModelSpec,
-    *,
-    root: Path | None,
-    cache: Path,
-    weights: Path | None,
-    device: torch.device,
-) -> Inputs:
-    """The inputs that `model` reads: its own modality, and the frozen features of the other."""
-    dataset = read_dataset(data, root)
-    expanded = model.units is not None
-    inputs = Inputs(dataset=dataset, labels=_labels(dataset))
-    if model.reads == "visual":
-        inputs = dataclasses.replace(inputs, images=image_store(dataset, data.image_size, cache))
+
+def prepare(data: DataSpec, model: ModelSpec, runtime: Runtime) -> Inputs:
+    """The inputs that `model` reads: its own modality, and the frozen features of the other.
+
+    Raises `BadImages` when images are read and some cannot be used, unless these are skipped.
+    """
+    dataset, view, folder = read_dataset(data, runtime.data), view_of(data), runtime.stores
+    expanded, visual = model.units is not None, model.reads == "visual"
+    augmented_maps = expanded and not visual and not caches_maps(data)
+    reads_images = visual or augmented_maps
+    inputs = Inputs(
+        everything=dataset,
+        usable=np.ones(len(dataset.examples), bool),
+        labels=_labels(dataset),
+        view=view,
+    )
+    # Skipped examples are the same for models that read no image: their rows are compared.
+    if model.visual is not None or data.on_bad_image == "skip":
+        images = stored(folder, image_recipe(dataset, view))
+        if data.on_bad_image == "fail":
+            check_images(dataset, images)
+        inputs = replace(
+            inputs, usable=usable(dataset, images), images=images if reads_images else None
+        )
     if model.textual is not None:
-        tokenize = load_tokenizer(model.textual, weights)
-        tokens, is_word = tokenize([e.text for e in dataset.examples], data.max_tokens)
-        inputs = dataclasses.replace(inputs, tokens=tokens, is_word=is_word)
-    if expanded and model.reads == "visual":
-        words = _textual_features(inputs, data, model.textual or "", cache, weights, device)
-        inputs = dataclasses.replace(inputs, words=words)
-    if expanded and model.reads == "textual":
-        images = image_store(dataset, data.image_size, cache)
-        maps = _visual_features(inputs, images, data, model.visual or "", cache, weights, device)
-        inputs = dataclasses.replace(inputs, maps=maps)
+        tokens = stored(folder, token_recipe(data, model.textual, runtime))
+        inputs = replace(inputs, tokens=tokens)
+    if expanded and visual:
+        words = stored(folder, word_recipe(data, model.textual or "", runtime))
+        inputs = replace(inputs, words=words, first_words=_starts(inputs.tokens))
+    if augmented_maps:
+        logger.warning("%s", NOT_CACHED)
+    elif expanded and not visual:
+        maps = stored(folder, map_recipe(data, model.visual or "", runtime))
+        inputs = replace(inputs, maps=maps)
     return inputs
 
 
@@ -112,74 +155,25 @@ def _labels(dataset: Dataset) -> Tensor:
     return indicators
 
 
-def _textual_features(
-    inputs: Inputs,
-    data: DataSpec,
-    name: str,
-    cache: Path,
-    weights: Path | None,
-    device: torch.device,
-) -> NDArray[np.float32]:
-    """T' (N, l, d): the last hidden state of the frozen textual encoder, all word pieces."""
-    tokens, is_word = inputs.tokens, inputs.is_word
-    assert tokens is not None and is_word is not None
-    encoder = load_textual(name, weights).eval().to(device)
-
-    def encode(rows: slice) -> Tensor:
-        features: Tensor = encoder(tokens[rows].to(device), is_word[rows].to(device))
-        return features
-
-    key = {
-        "max_tokens": data.max_tokens,
-        "encoder": name,
-        "weights": fingerprint(encoder),
-        "device": device.type,
-    }
-    return _features(inputs.dataset, "words", key, cache, encode)
+def _starts(tokens: Stored | None) -> NDArray[np.int64]:
+    """Where each text's words begin, and where the last one's end."""
+    assert tokens is not None
+    lengths = (tokens.take(np.arange(len(tokens))) != PADDING).sum(1)
+    return np.concatenate([[0], np.cumsum(lengths)])
 
 
-def _visual_features(
-    inputs: Inputs,
-    images: NDArray[np.uint8],
-    data: DataSpec,
-    name: str,
-    cache: Path,
-    weights: Path | None,
-    device: torch.device,
-) -> NDArray[np.float32]:
-    """Z' (N, c', h', w'): the last map of the frozen visual encoder before aggregation."""
-    encoder = load_visual(name, weights).eval().to(device)
-
-    def encode(rows: slice) -> Tensor:
-        batch = torch.from_numpy(images[rows].copy()).to(device)
-        maps: Tensor = encoder(batch.contiguous(memory_format=torch.channels_last))
-        return maps
-
-    key = {
-        "size": data.image_size,
-        "view": VIEW_VERSION,
-        "encoder": name,
-        "weights": fingerprint(encoder),
-        "device": device.type,
-    }
-    return _features(inputs.dataset, "maps", key, cache, encode)
-
-
-def _features(
-    dataset: Dataset,
-    kind: str,
-    key: dict[str, object],
-    cache: Path,
-    encode: Callable[[slice], Tensor],
-) -> NDArray[np.float32]:
-    def make() -> NDArray[np.float32]:
-        count = len(dataset.examples)
-        with torch.no_grad():
-            parts = [
-                encode(slice(start, start + ENCODE_BATCH)).float().cpu().numpy()
-                for start in range(0, count, ENCODE_BATCH)
-            ]
-        return np.concatenate(parts)
-
-    key = {"data": dataset.fingerprint, "version": FEATURE_VERSION, **key}
-    return stored(cache, kind, key, make).astype(np.float32, copy=False)
+def _squares(
+    images: Stored, rows: NDArray[np.int64], view: View, augment: np.random.Generator | None
+) -> NDArray[np.uint8]:
+    """(B, 3, size, size) cut out of the images: the middle, or anywhere and perhaps flipped."""
+    size, border = view.size, view.border
+    out = np.empty((len(rows), 3, size, size), np.uint8)
+    for at, row in enumerate(rows.tolist()):
+        top = left = border
+        flipped = False
+        if augment is not None:
+            top, left = augment.integers(0, 2 * border + 1, 2).tolist()
+            flipped = bool(augment.integers(2))
+        square = images.cells(row, row + 1)[0][:, top : top + size, left : left + size]
+        out[at] = square[:, :, ::-1] if flipped else square
+    return out

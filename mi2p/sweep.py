@@ -6,7 +6,6 @@ command again runs only what is missing, and a trial that was killed goes on fro
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Callable, Collection, Mapping
@@ -15,14 +14,12 @@ from pathlib import Path
 from typing import Any, Never, TypeVar
 
 from rich.console import Console
-from rich.progress import Progress as Bar
 
-from mi2p.data import ensure
-from mi2p.data.images import image_store, read_dataset
 from mi2p.options import SweepOptions, chosen_rows
 from mi2p.plan import Plan
+from mi2p.preparation import find_inputs, prepare_stores
 from mi2p.progress import Progress, make_console, print_plan
-from mi2p.spec import DataSpec, TrialSpec
+from mi2p.spec import TrialSpec
 from mi2p.store import Store, trial_row
 
 WriteTable = Callable[[Path, Plan], list[Path]]
@@ -46,7 +43,8 @@ def main(options: OptionsT, declare: Callable[[OptionsT], Plan], write_table: Wr
         console.print("interrupted; finished trials are kept, the same command goes on")
         status = INTERRUPTED
     except (ValueError, RuntimeError, OSError) as error:
-        console.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        told = "\n".join([str(error), *getattr(error, "__notes__", [])])
+        console.print(f"error: {told}", style="red", markup=False, soft_wrap=True)
         status = 1
     sys.exit(status)
 
@@ -70,11 +68,11 @@ def _main(console: Console, options: SweepOptions, plan: Plan, write_table: Writ
     if todo:
         if not options.yes and not _agreed(console, len(todo)):
             return 0
-        data = _prepare_data(console, options, todo)
+        folders = find_inputs(console, options.dataset, options.data, options.weights)
         plan.write(results)
         for spec in todo:
             store.discard_error(spec.trial_id)
-        interrupted = not run(console, options, plan, todo, data)
+        interrupted = not run(console, options, plan, todo, folders)
     plan.write(results)
     _print_failures(console, options.results, plan)
     _make_table(console, options.results, plan, write_table)
@@ -102,39 +100,17 @@ def _agreed(console: Console, count: int) -> bool:
     return console.input(f"Run {count} trials? [Y/n] ").strip().lower() in ("", "y", "yes")
 
 
-def _prepare_data(console: Console, options: SweepOptions, todo: list[TrialSpec]) -> Path:
-    """The data's folder. Every image is decoded now: a bad one stops the sweep at once."""
-    weights = _weights(options)
-    if weights is not None and not weights.is_dir():
-        raise ValueError(f"--weights must be a folder, but {weights} is not one")
-    root = ensure(options.dataset, options.data, echo=console.print)
-    for spec in dict.fromkeys(spec.data for spec in todo):
-        _decode(console, spec, root, options.cache.absolute())
-    return root.absolute()
-
-
-def _decode(console: Console, spec: DataSpec, root: Path, cache: Path) -> None:
-    dataset = read_dataset(spec, root)
-    with Bar(console=console, transient=True) as bar:
-        task = bar.add_task("decoding images", total=len(dataset.examples))
-        image_store(dataset, spec.image_size, cache, lambda done: bar.update(task, completed=done))
-
-
-def _weights(options: SweepOptions) -> Path | None:
-    named = options.weights or os.environ.get("MI2P_WEIGHTS")
-    return Path(named).absolute() if named else None
-
-
 def run(
     console: Console,
     options: SweepOptions,
     plan: Plan,
     todo: list[TrialSpec],
-    data: Path,
+    folders: tuple[Path, Path | None],
     scheduler: Any = None,
 ) -> bool:
     """Run trials through Ray Tune until all are over; False if the user interrupted.
 
+    `folders` are those of the data set and of weights. Stores that trials read are made first.
     `scheduler` may stop trials early (a Tune scheduler); those leave a `pruned` row.
     """
     from mi2p.trainable import (
@@ -152,8 +128,9 @@ def run(
     from ray import tune
     from ray.tune import TuneError
 
+    from mi2p.spread import make_store
+
     results = options.results.absolute()
-    weights = _weights(options)
     store, progress = Store(results), Progress(console, plan, len(todo))
     keys = {spec.trial_id: row.key for row in plan.rows for spec in row.specs}
     labels = {spec.trial_id: f"{keys[spec.trial_id]}-seed{spec.seed}" for spec in todo}
@@ -188,10 +165,17 @@ def run(
         resources = _resources(options, ray.cluster_resources())
         places = Places(
             results=str(results),
-            cache=str(options.cache.absolute()),
-            data=str(data),
-            weights=str(weights) if weights else None,
+            cache=str(_absolute(options.cache)),
+            data=str(folders[0]),
+            weights=str(folders[1]) if folders[1] else None,
             gpu="gpu" in resources,
+        )
+        prepare_stores(
+            console,
+            {data: [s.model for s in todo if s.data == data] for data in {s.data: 0 for s in todo}},
+            places.runtime(),
+            reports=results / "bad_images",
+            make=make_store,
         )
         tuner = tune.Tuner(
             tune.with_resources(run_trial, resources),
@@ -222,6 +206,11 @@ def run(
     finally:
         ray.shutdown()
     return progress.done == len(todo)
+
+
+def _absolute(cache: Path) -> Path:
+    """The folder of stores; one that begins with a variable is for each machine to expand."""
+    return cache if str(cache).startswith("$") else cache.absolute()
 
 
 def _scratch(results: Path, name: str) -> Path:

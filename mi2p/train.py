@@ -7,13 +7,12 @@ its own random numbers from (seed, epoch), and nothing else is carried over than
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,33 +24,13 @@ from mi2p import metrics
 from mi2p.checkpoint import Checkpoints
 from mi2p.inputs import Inputs, prepare
 from mi2p.models import Classifier, build
+from mi2p.runtime import Runtime, bfloat16, device_name
 from mi2p.spec import TrainSpec, TrialSpec
 
 EVALUATION_BATCH = 64
 
 OnEpoch = Callable[[dict[str, float], Path | None], None]
 """Called after each epoch with its record (`epoch`, `train/loss`, `val/...`) and checkpoint."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Runtime:
-    """Where and how a trial runs; nothing here may change what it computes on a CPU."""
-
-    cache: Path
-    """Folder of the image and feature stores."""
-    data: Path | None = None
-    weights: Path | None = None
-    checkpoints: Path | None = None
-    """Folder of this trial's checkpoints; None keeps none and cannot resume."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: int = 1
-    """CPU threads; they change the order of sums, so a sweep keeps one number for all."""
-
-    def torch_device(self) -> torch.device:
-        """The device that "auto" means here."""
-        if self.device != "auto":
-            return torch.device(self.device)
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,18 +60,14 @@ class Outcome:
 
 def fit(spec: TrialSpec, runtime: Runtime, on_epoch: OnEpoch | None = None) -> Outcome:
     """Train and evaluate `spec`; `FloatingPointError` names the epoch and step of a bad loss."""
-    device = runtime.torch_device()
-    _make_deterministic(device, runtime.threads)
-    inputs = prepare(
-        spec.data,
-        spec.model,
-        root=runtime.data,
-        cache=runtime.cache,
+    device = runtime.make_deterministic()
+    inputs = prepare(spec.data, spec.model, runtime)
+    model = build(
+        spec,
+        len(inputs.dataset.classes),
         weights=runtime.weights,
-        device=device,
+        external=inputs.words is None and inputs.maps is None,
     )
-    num_classes = len(inputs.dataset.classes)
-    model = build(spec, num_classes, weights=runtime.weights, external=False)
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     run = _Run(spec, model, inputs, device, runtime.checkpoints)
     run.train(on_epoch)
@@ -163,12 +138,15 @@ class _Run:
         seed = np.random.SeedSequence([self.spec.seed, epoch])
         torch.manual_seed(int(seed.generate_state(1)[0]))  # dropout, stochastic depth
         rows = np.random.default_rng(seed).permutation(self.inputs.rows("train"))
+        augment = None
+        if self.spec.data.augment != "none":
+            augment = np.random.default_rng(seed.spawn(1)[0])
         # Equal parts, so that no batch is too small for BatchNorm.
         batches = np.array_split(rows, -(-len(rows) // self.spec.train.batch_size))
         self.model.train()
         total = 0.0
         for step, part in enumerate(batches, start=1):
-            batch = self.inputs.batch(part, self.device)
+            batch = self.inputs.batch(part, self.device, augment)
             with self._autocast():
                 logits = self.model(batch)
             assert batch.labels is not None
@@ -203,7 +181,7 @@ class _Run:
                 f"{split} loss is {found['loss']} after epoch {len(self.history) + 1} "
                 f"(lr {self.spec.train.lr:g})"
             )
-        examples = self.inputs.dataset.examples
+        examples = self.inputs.everything.examples
         kept = Predictions(
             split=split,
             ids=tuple(examples[i].id for i in rows),
@@ -214,7 +192,7 @@ class _Run:
 
     def _autocast(self) -> AbstractContextManager[object]:
         """bfloat16 where the device computes in it; a CPU trains in float32, which is faster."""
-        return torch.autocast("cuda", torch.bfloat16, enabled=_bfloat16(self.device))
+        return torch.autocast("cuda", torch.bfloat16, enabled=bfloat16(self.device))
 
     def _keep(self, *, is_best: bool) -> Path | None:
         weights = self.model.trained_state()
@@ -245,11 +223,12 @@ class _Run:
         added = sum(p.numel() for p in self.model.added_parameters())
         return {
             "data_fingerprint": self.inputs.dataset.fingerprint,
-            "device": _device_name(self.device),
-            "precision": "bfloat16" if _bfloat16(self.device) else "float32",
+            "device": device_name(self.device),
+            "precision": "bfloat16" if bfloat16(self.device) else "float32",
             "torch_version": torch.__version__,
-            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "parameters": sum(p.numel() for p in self.model.trained_parameters()),
             "added_parameters": added,
+            "images_left_out": int((~self.inputs.usable).sum()),
             "seconds": self.seconds,
         }
 
@@ -259,7 +238,7 @@ def parameter_groups(model: Classifier, spec: TrialSpec) -> list[dict[str, Any]]
     train: TrainSpec = spec.train
     of_units = spec.model.units.lr_multiplier if spec.model.units else 1.0
     added = {id(p) for p in model.added_parameters()}
-    backbone = [p for p in model.parameters() if p.requires_grad and id(p) not in added]
+    backbone = [p for p in model.trained_parameters() if id(p) not in added]
     groups = [
         {"params": backbone, "lr": train.lr},
         {"params": list(model.units.parameters()), "lr": train.lr * of_units},
@@ -273,23 +252,3 @@ def loss(logits: Tensor, labels: Tensor) -> Tensor:
     if labels.dim() == 2:
         return F.binary_cross_entropy_with_logits(logits, labels)
     return F.cross_entropy(logits, labels)
-
-
-def _bfloat16(device: torch.device) -> bool:
-    # Older GPUs emulate it, slower than float32.
-    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-
-
-def _make_deterministic(device: torch.device, threads: int) -> None:
-    """Global switches of torch; the same for every trial, so that a reused process is clean."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.set_num_threads(threads)
-    torch.backends.cudnn.benchmark = False
-    # Some CUDA kernels (the attention's backward among them) have no deterministic form.
-    torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
-    # No operation here reads memory that it did not write; filling it costs 13 % of a CNN's step.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

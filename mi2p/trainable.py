@@ -18,6 +18,7 @@ from mi2p.spec import TrialSpec
 from mi2p.store import Store, trial_row
 
 if TYPE_CHECKING:
+    from mi2p.runtime import Runtime
     from mi2p.train import Outcome
 
 WORKER_ENVIRONMENT = {
@@ -42,6 +43,18 @@ class Places:
     weights: str | None
     gpu: bool = False
     """Whether the trial was given a GPU. Without one it must not touch any: Ray hides none."""
+
+    def runtime(self, checkpoints: Path | None = None) -> Runtime:
+        """How a trial that keeps its checkpoints there runs."""
+        from mi2p.runtime import Runtime
+
+        return Runtime(
+            cache=Path(self.cache),
+            data=Path(self.data),
+            weights=Path(self.weights) if self.weights else None,
+            checkpoints=checkpoints,
+            device="cuda" if self.gpu else "cpu",
+        )
 
     def checkpoints(self, trial_id: str) -> Path:
         """Where a trial keeps its checkpoints until its row is written."""
@@ -68,7 +81,7 @@ def execute(
     A lock per trial keeps two sweeps that share it, or a worker that outlived a killed driver,
     from running it twice at a time: who comes second finds the row.
     """
-    from mi2p.train import Runtime, fit
+    from mi2p.train import fit
 
     store = Store(Path(places.results))
     folder = places.checkpoints(spec.trial_id)
@@ -76,13 +89,6 @@ def execute(
     with FileLock(f"{folder}.lock"):
         if store.trial(spec.trial_id) is not None:
             return
-        runtime = Runtime(
-            cache=Path(places.cache),
-            data=Path(places.data),
-            weights=Path(places.weights) if places.weights else None,
-            checkpoints=folder,
-            device="cuda" if places.gpu else "cpu",
-        )
         curves = _Curves(Path(places.results) / "tensorboard" / f"{label}-{spec.trial_id}")
         last: dict[str, float] = {}
 
@@ -92,7 +98,7 @@ def execute(
             report(record)
 
         try:
-            outcome = fit(spec, runtime, on_epoch)
+            outcome = fit(spec, places.runtime(folder), on_epoch)
             _write(store, spec, outcome)
         except Exception as error:
             record_error(store, spec, error, last)
@@ -241,4 +247,3 @@ def prepare_environment() -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Ray 2.60: when its memory monitor ends one trial, the whole `fit` raises.
     os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")

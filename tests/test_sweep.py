@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import signal
 import subprocess
@@ -10,12 +9,9 @@ import sys
 import threading
 import time
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 import pytest
-from PIL import Image
 
-from mi2p.data.openclipart import SPLITS_FILE
 from mi2p.options import SweepOptions
 from mi2p.plan import Plan, PlanRow
 from mi2p.spec import DataSpec, ModelSpec, TrainSpec, TrialSpec
@@ -24,30 +20,6 @@ from mi2p.sweep import _resources, trial_states
 
 ROOT = Path(__file__).parents[1]
 NUM_ROWS = 11
-
-
-@pytest.fixture(scope="session")
-def drawings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the packaged data's layout: real ids and titles, small generated pictures."""
-    folder = tmp_path_factory.mktemp("openclipart")
-    with SPLITS_FILE.open(encoding="utf-8") as file:
-        for index, row in enumerate(csv.DictReader(file)):
-            picture = folder / "png" / f"{row['id']}.png"
-            text = folder / "svg" / f"{row['id']}.svg"
-            picture.parent.mkdir(parents=True, exist_ok=True)
-            text.parent.mkdir(parents=True, exist_ok=True)
-            color = (len(row["label"]) * 20 % 256, index % 256, index * 7 % 256)
-            Image.new("RGB", (8, 8), color).save(picture)
-            text.write_text(
-                '<svg xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" '
-                'xmlns:cc="http://web.resource.org/cc/" '
-                'xmlns:dc="http://purl.org/dc/elements/1.1/">'
-                '<metadata><rdf:RDF><cc:Work rdf:about="">'
-                f"<dc:title>{escape(row['title'])}</dc:title>"
-                "</cc:Work></rdf:RDF></metadata></svg>",
-                encoding="utf-8",
-            )
-    return folder
 
 
 def command(drawings: Path, folder: Path, *more: str) -> list[str]:
@@ -102,6 +74,18 @@ def test_the_same_command_again_runs_nothing(undisturbed: Path, drawings: Path) 
     assert f"{NUM_ROWS} done, 0 failed, 0 to run" in again.stdout
     assert finished(undisturbed) == rows
     assert table(undisturbed) == text
+
+
+@pytest.mark.slow
+def test_table_6_with_tiny_forms_of_its_backbones(drawings: Path, tmp_path: Path) -> None:
+    script = str(ROOT / "sweeps/ablation_backbones.py")
+    done = run([sys.executable, script, *command(drawings, tmp_path)[2:]], tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "8 rows x 1 seeds: 0 done, 0 failed, 8 to run" in done.stdout
+    name = "table6-openclipart-with-tiny_densenet-tiny_bert-smoke"
+    text = (tmp_path / f"results/tables/{name}.tex").read_text()
+    for label in ("ME tiny random ResNet", "ME tiny random XLNet", "ME tiny random CLIP-Text"):
+        assert label in text
 
 
 @pytest.mark.slow

@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import PIL
 from numpy.typing import NDArray
 
-from mi2p.data import read
-from mi2p.data.cache import stored
+from mi2p.data import DATASETS, Source, read
+from mi2p.data.cache import Chunk, Recipe, Stored, stored
 from mi2p.data.example import SPLITS, Dataset
-from mi2p.data.views import VIEW_VERSION, decode_all
+from mi2p.data.views import VIEW_VERSION, BadImage, BadImages, View, decode_all
+from mi2p.files import write_whole
 from mi2p.spec import DataSpec
 
+IMAGES_PER_CHUNK = 64
 DECODE_WORKERS = 2
+BORDER = 16
+"""An augmented image is shifted by up to size / BORDER pixels each way."""
 
 
 def read_dataset(data: DataSpec, root: Path | None) -> Dataset:
-    """The data set of `data`, cut to its limit."""
+    """The data set of `data`, cut to its limit; remembered by the process that read it.
+
+    A worker runs many trials on one data set, whose reading and fingerprint take seconds.
+    """
+    return _remembered(data, root, DATASETS.get(data.name))
+
+
+@lru_cache(maxsize=2)
+def _remembered(data: DataSpec, root: Path | None, source: Source | None) -> Dataset:
     return limited(read(data, root), data.limit)
 
 
@@ -37,19 +54,88 @@ def limited(dataset: Dataset, limit: int) -> Dataset:
     )
 
 
-def image_store(
-    dataset: Dataset, size: int, cache: Path, progress: Callable[[int], None] = lambda done: None
-) -> NDArray[np.uint8]:
-    """Decoded images (N, 3, size, size); raises `BadImages` naming every file that is not one.
+def view_of(data: DataSpec) -> View:
+    """How `data` wants its images decoded; with augmentation there is a border to shift into."""
+    border = data.image_size // BORDER if data.augment != "none" else 0
+    return View(size=data.image_size, kind=data.view, border=border)
 
-    `progress` is called with the number of images decoded, and not at all when they are stored.
+
+def image_recipe(dataset: Dataset, view: View) -> Recipe:
+    """The store of decoded images (N, 3, S, S), S = `view.side`; bad ones are white and noted."""
+    return Recipe(
+        kind="images",
+        key={
+            "data": dataset.name,
+            "images": dataset.images_fingerprint,
+            "view": dataclasses.asdict(view),
+            "version": VIEW_VERSION,
+            "pillow": PIL.__version__,
+        },
+        count=len(dataset.examples),
+        step=IMAGES_PER_CHUNK,
+        start=_Decode(tuple(example.image for example in dataset.examples), view),
+    )
+
+
+@dataclass(frozen=True)
+class _Decode:
+    paths: tuple[Path, ...]
+    view: View
+
+    def __call__(self) -> Callable[[slice], Chunk]:
+        return self.chunk
+
+    def chunk(self, rows: slice) -> Chunk:
+        paths, side = self.paths[rows], self.view.side
+        images = np.full((len(paths), 3, side, side), 255, np.uint8)
+        failures: dict[int, str] = {}
+        try:
+            decode_all(paths, self.view, images, DECODE_WORKERS, lambda done: None)
+        except BadImages as found:
+            failures = {rows.start + row: bad.reason for row, bad in found.failures.items()}
+        return Chunk(values=images, failures=failures)
+
+
+def image_store(dataset: Dataset, view: View, cache: Path) -> Stored:
+    """Decoded images of all examples, made once; see `image_recipe` and `check_images`."""
+    return stored(cache, image_recipe(dataset, view))
+
+
+def check_images(dataset: Dataset, images: Stored) -> None:
+    """`BadImages`, naming every image of the store that cannot be used, if there is any."""
+    if images.failures:
+        raise BadImages(
+            {
+                row: BadImage(dataset.examples[row].image, reason)
+                for row, reason in sorted(images.failures.items())
+            },
+            len(dataset.examples),
+        )
+
+
+def without(dataset: Dataset, images: Stored) -> Dataset:
+    """The data set without the examples whose image cannot be used."""
+    kept = tuple(e for row, e in enumerate(dataset.examples) if row not in images.failures)
+    return dataclasses.replace(dataset, examples=kept)
+
+
+def usable(dataset: Dataset, images: Stored) -> NDArray[np.bool_]:
+    """(N,) False for examples whose image cannot be used."""
+    found = np.ones(len(dataset.examples), bool)
+    found[list(images.failures)] = False
+    return found
+
+
+def write_report(dataset: Dataset, images: Stored, folder: Path) -> Path:
+    """A CSV in `folder` with id, split, path and reason of every image that cannot be used.
+
+    Its name is the fingerprint of the data set without them, which trial rows name.
     """
-
-    def make() -> NDArray[np.uint8]:
-        images = np.empty((len(dataset.examples), 3, size, size), np.uint8)
-        paths = [example.image for example in dataset.examples]
-        decode_all(paths, size, images, DECODE_WORKERS, progress)
-        return images
-
-    key = {"data": dataset.fingerprint, "size": size, "view": VIEW_VERSION}
-    return stored(cache, "images", key, make).astype(np.uint8, copy=False)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["id", "split", "path", "reason"])
+    for row, reason in sorted(images.failures.items()):
+        example = dataset.examples[row]
+        writer.writerow([example.id, example.split, example.image, reason])
+    path = folder / f"{without(dataset, images).fingerprint}.csv"
+    return write_whole(path, text.getvalue())

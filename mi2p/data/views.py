@@ -1,15 +1,21 @@
-"""Decode picture files into square uint8 arrays: white ground, longest side fitted, RGB.
+"""Decode picture files into square uint8 RGB arrays, in one of two views.
 
-Geometry, for a target of `size` pixels: the margin on each side is `round(0.03 * size)` pixels,
-the longest side gets the `size - 2 * margin` pixels between, the other side is scaled by the
-same factor, rounded to nearest (half up), at least 1; the picture is centred, with the odd
-pixel of white at the right or bottom. Small pictures are enlarged by the same rule.
+`fit` shows the whole picture on white, for drawings: the margin on each side is
+`round(0.03 * size)` pixels, the longest side gets the `size - 2 * margin` pixels between, the
+other side is scaled by the same factor, rounded to nearest (half up), at least 1; the picture is
+centred, with the odd pixel of white at the right or bottom.
+
+`crop` shows the middle, for photos: the shorter side is scaled to 9/8 of `size`, then the central
+square is cut out (Resize(288) and CenterCrop(256) at 256 px).
+
+Small pictures are enlarged by the same rules. A `border` adds that many pixels on each side, of
+white or of picture, from which augmentation may shift into the square.
 
 Sampling: alpha is laid over white at full resolution; if the picture is more than `REDUCING_GAP`
 times too large, whole boxes of pixels are averaged first (this also keeps memory down); then
-Lanczos. Change any of this and `VIEW_VERSION` must change, because caches are keyed with it.
+Lanczos. Change any of this and `VIEW_VERSION` must change, because stores are keyed with it.
 
-Legend: S = size.
+Legend: S = size + 2 * border.
 """
 
 import os
@@ -17,10 +23,12 @@ import struct
 import threading
 import warnings
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +55,27 @@ SHOWN_FAILURES = 20
 _large_pictures = threading.BoundedSemaphore(2)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class View:
+    """How a picture becomes a square; see the module's docstring."""
+
+    size: int
+    kind: Literal["fit", "crop"] = "fit"
+    border: int = 0
+
+    def __post_init__(self) -> None:
+        if self.size < 1 or self.border < 0 or self.border * 16 > self.size:
+            raise ValueError(
+                "`size >= 1` and `0 <= border <= size / 16` must hold, but got "
+                f"size={self.size}, border={self.border}."
+            )
+
+    @property
+    def side(self) -> int:
+        """Pixels on each side of the square."""
+        return self.size + 2 * self.border
+
+
 class BadImage(ValueError):
     """A picture file that cannot be used, with its `path` and the `reason`."""
 
@@ -61,22 +90,23 @@ class BadImage(ValueError):
 
 
 class BadImages(ValueError):
-    """All picture files of one request that cannot be used, in order, as `failures`."""
+    """All picture files of one request that cannot be used: `failures` by index, in order."""
 
-    def __init__(self, failures: Sequence[BadImage], total: int) -> None:
-        lines = [f"  {bad.path}: {bad.reason}" for bad in failures[:SHOWN_FAILURES]]
+    def __init__(self, failures: Mapping[int, BadImage], total: int) -> None:
+        shown = list(failures.values())[:SHOWN_FAILURES]
+        lines = [f"  {bad.path}: {bad.reason}" for bad in shown]
         if len(failures) > SHOWN_FAILURES:
             lines.append(f"  ... and {len(failures) - SHOWN_FAILURES} more")
         message = f"{len(failures)} of {total} images cannot be used:\n" + "\n".join(lines)
         super().__init__(message)
-        self.failures = tuple(failures)
+        self.failures = dict(failures)
         self.total = total
 
-    def __reduce__(self) -> tuple[type["BadImages"], tuple[tuple[BadImage, ...], int]]:
+    def __reduce__(self) -> tuple[type["BadImages"], tuple[dict[int, BadImage], int]]:
         return BadImages, (self.failures, self.total)
 
 
-def decode(path: Path, size: int) -> npt.NDArray[np.uint8]:
+def decode(path: Path, view: View) -> npt.NDArray[np.uint8]:
     """Return the picture as (3, S, S), see the module's docstring.
 
     Not for several threads at once (Python's warning filters are global): use `decode_all`.
@@ -84,14 +114,13 @@ def decode(path: Path, size: int) -> npt.NDArray[np.uint8]:
     Raises BadImage when the file is missing, empty, damaged, of an unknown format or mode, or
     larger than `MAX_PIXELS` (found in the header, before anything is decoded).
     """
-    _check_size(size)
     with _quiet_pillow():
-        return _decode(path, size)
+        return _decode(path, view)
 
 
 def decode_all(
     paths: Sequence[Path],
-    size: int,
+    view: View,
     out: npt.NDArray[np.uint8],
     workers: int,
     progress: Callable[[int], None],
@@ -104,15 +133,14 @@ def decode_all(
 
     Raises BadImages, after trying all, with every failure; rows of failures are not written.
     """
-    _check_size(size)
-    expected = (len(paths), 3, size, size)
+    expected = (len(paths), 3, view.side, view.side)
     if out.shape != expected or out.dtype != np.uint8:
         raise ValueError(f"`out` must be uint8 {expected}, but got {out.dtype} {out.shape}.")
     if workers < 1:
         raise ValueError(f"`workers >= 1` must hold, but got {workers=}.")
 
     def decode_into(index: int) -> None:
-        out[index] = _decode(paths[index], size)
+        out[index] = _decode(paths[index], view)
 
     failures: dict[int, BadImage] = {}
     with _quiet_pillow():
@@ -130,12 +158,7 @@ def decode_all(
             # On Ctrl-C or an unforeseen error, do not first decode everything that is queued.
             pool.shutdown(cancel_futures=True)
     if failures:
-        raise BadImages([failures[index] for index in sorted(failures)], len(paths))
-
-
-def _check_size(size: int) -> None:
-    if size < 1:
-        raise ValueError(f"`size >= 1` must hold, but got {size=}.")
+        raise BadImages({index: failures[index] for index in sorted(failures)}, len(paths))
 
 
 @contextmanager
@@ -147,7 +170,7 @@ def _quiet_pillow() -> Iterator[None]:
         yield
 
 
-def _decode(path: Path, size: int) -> npt.NDArray[np.uint8]:
+def _decode(path: Path, view: View) -> npt.NDArray[np.uint8]:
     with _damage_named(path):
         if os.path.getsize(path) == 0:
             raise BadImage(path, "the file is empty")
@@ -162,7 +185,7 @@ def _decode(path: Path, size: int) -> npt.NDArray[np.uint8]:
                 ImageOps.exif_transpose(image, in_place=True)
             if image.mode == "F":
                 raise BadImage(path, "floating-point pixels (mode F) have no defined white")
-            return _view(image, size)
+            return _square(image, view)
 
 
 @contextmanager
@@ -186,8 +209,13 @@ def _too_large(found: str) -> str:
     return f"its header promises more than {MAX_PIXELS} pixels, refused undecoded ({found})"
 
 
-def _view(image: Image.Image, size: int) -> npt.NDArray[np.uint8]:
-    inner = size - 2 * round(MARGIN * size)
+def _square(image: Image.Image, view: View) -> npt.NDArray[np.uint8]:
+    square = _fitted(image, view) if view.kind == "fit" else _cropped(image, view)
+    return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))  # (3, S, S)
+
+
+def _fitted(image: Image.Image, view: View) -> Image.Image:
+    inner = view.size - 2 * round(MARGIN * view.size)
     longest = max(image.size)
     # Integer arithmetic: round(side * inner / longest), half up, on every machine alike.
     width, height = (max(1, (2 * side * inner + longest) // (2 * longest)) for side in image.size)
@@ -195,9 +223,24 @@ def _view(image: Image.Image, size: int) -> npt.NDArray[np.uint8]:
     # The box of the reduced picture that is covered: its last pixels may be cut by the edge.
     box = (0.0, 0.0, image.width / factor, image.height / factor)
     fitted = _reduced(image, factor).resize((width, height), Image.Resampling.LANCZOS, box=box)
-    square = Image.new("RGB", (size, size), "white")
-    square.paste(fitted, ((size - width) // 2, (size - height) // 2))
-    return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))  # (3, S, S)
+    square = Image.new("RGB", (view.side, view.side), "white")
+    left, top = (view.size - width) // 2 + view.border, (view.size - height) // 2 + view.border
+    square.paste(fitted, (left, top))
+    return square
+
+
+def _cropped(image: Image.Image, view: View) -> Image.Image:
+    shorter, scaled = min(image.size), view.size * 9 / 8
+    factor = max(1, int(shorter // (scaled * REDUCING_GAP)))
+    # The central square in pixels of the reduced picture; only that much is ever resized, so a
+    # picture a thousand times as long as it is high costs no more than another.
+    half = view.side * shorter / scaled / 2 / factor
+    across, down = image.width / factor / 2, image.height / factor / 2
+    box = (max(0.0, across - half), max(0.0, down - half), across + half, down + half)
+    reduced = _reduced(image, factor)
+    # Rounding may put the box beyond the edge by less than a millionth of a pixel.
+    box = (*box[:2], min(box[2], reduced.width), min(box[3], reduced.height))
+    return reduced.resize((view.side, view.side), Image.Resampling.LANCZOS, box=box)
 
 
 def _reduced(image: Image.Image, factor: int) -> Image.Image:

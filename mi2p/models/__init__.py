@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from mi2p.backbones import textual_card, visual_card
 from mi2p.models.expanded import Batch, Classifier, TextualClassifier, VisualClassifier
+from mi2p.models.frozen import FEATURE_TYPES, Frozen
 from mi2p.models.weights import load_textual, load_visual
 from mi2p.spec import TrialSpec
 
@@ -34,7 +36,7 @@ def _me_cnn(spec: TrialSpec, num_classes: int, weights: Path | None, external: b
         spec.model.units,
         image_size=spec.data.image_size,
         textual_width=textual_card(spec.model.textual).width,
-        external=load_textual(spec.model.textual, weights) if external else None,
+        external=_frozen(load_textual, spec.model.textual, spec, weights) if external else None,
     )
 
 
@@ -48,8 +50,17 @@ def _me_bert(
         spec.model.units,
         channels=card.last_channels,
         side=card.last_side(spec.data.image_size),
-        external=load_visual(spec.model.visual, weights) if external else None,
+        external=_frozen(load_visual, spec.model.visual, spec, weights) if external else None,
     )
+
+
+def _frozen(
+    load: Callable[[str, Path | None], nn.Module], name: str, spec: TrialSpec, weights: Path | None
+) -> Frozen:
+    # Libraries draw weights before they load them: the units' must not depend on that.
+    with torch.random.fork_rng(devices=[]):
+        dtype, longest = FEATURE_TYPES[spec.data.features], spec.data.max_tokens
+        return Frozen(load(name, weights), dtype, max_tokens=longest)
 
 
 MODELS: Mapping[str, Builder] = {

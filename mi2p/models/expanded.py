@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from typing import Self
 
-import torch
 from torch import Tensor, nn
 
+from mi2p.models.frozen import Frozen
 from mi2p.models.injection import TextualUnit, VisualUnit
 from mi2p.models.textual import TextualBackbone
 from mi2p.models.visual import VisualBackbone, unchanged
@@ -49,7 +49,7 @@ class Classifier(nn.Module):
 
     units: nn.ModuleDict
     head: nn.Linear
-    external: nn.Module | None
+    external: Frozen | None
 
     def __init__(self, width: int, num_classes: int, dropout: float) -> None:
         super().__init__()
@@ -63,24 +63,14 @@ class Classifier(nn.Module):
         logits: Tensor = self.head(self.dropout(feature))
         return logits
 
-    def freeze_external(self, encoder: nn.Module | None) -> None:
-        """Take `encoder` as the fixed external model (drawn in blue in Figure 1)."""
-        self.external = encoder
-        if encoder is not None:
-            encoder.requires_grad_(False).eval()
-
-    def train(self, mode: bool = True) -> Self:
-        """As usual, except that the external encoder stays in eval mode: its BatchNorm statistics
-        would move in train mode even without gradients."""
-        super().train(mode)
-        if self.external is not None:
-            self.external.eval()
-        return self
-
     def added_parameters(self) -> Iterator[nn.Parameter]:
         """What the pretrained backbone lacks: units and head."""
         yield from self.units.parameters()
         yield from self.head.parameters()
+
+    def trained_parameters(self) -> Iterator[nn.Parameter]:
+        """Every parameter but those of the external encoder."""
+        yield from (p for p in self.parameters() if p.requires_grad)
 
     def trained_state(self) -> dict[str, Tensor]:
         """The state dict without the external encoder, which never changes."""
@@ -102,7 +92,7 @@ class VisualClassifier(Classifier):
         self.backbone = backbone
 
     def attach(
-        self, spec: UnitSpec, *, image_size: int, textual_width: int, external: nn.Module | None
+        self, spec: UnitSpec, *, image_size: int, textual_width: int, external: Frozen | None
     ) -> Self:
         """Add the units of `spec`; `external` may be None when batches bring T'."""
         card = self.backbone.card
@@ -113,7 +103,7 @@ class VisualClassifier(Classifier):
                 side=card.tap_side(tap, image_size),
                 textual_width=textual_width,
             )
-        self.freeze_external(external)
+        self.external = external
         return self
 
     def forward(self, batch: Batch) -> Tensor:
@@ -134,8 +124,8 @@ class VisualClassifier(Classifier):
         if batch.words is not None:
             return batch.words, batch.is_word
         assert self.external is not None, "neither T' in the batch nor an external encoder"
-        with torch.no_grad():
-            return self.external(batch.tokens, batch.is_word), batch.is_word
+        assert batch.tokens is not None
+        return self.external.words(batch.tokens, batch.is_word).float(), batch.is_word
 
 
 class TextualClassifier(Classifier):
@@ -145,15 +135,13 @@ class TextualClassifier(Classifier):
         super().__init__(backbone.card.width, num_classes, dropout)
         self.backbone = backbone
 
-    def attach(
-        self, spec: UnitSpec, *, channels: int, side: int, external: nn.Module | None
-    ) -> Self:
+    def attach(self, spec: UnitSpec, *, channels: int, side: int, external: Frozen | None) -> Self:
         """Add the units of `spec`; `external` may be None when batches bring Z'."""
         for tap in spec.attach:
             self.units[str(tap)] = TextualUnit(
                 spec, textual_width=self.backbone.card.width, channels=channels, side=side
             )
-        self.freeze_external(external)
+        self.external = external
         return self
 
     def forward(self, batch: Batch) -> Tensor:
@@ -172,6 +160,5 @@ class TextualClassifier(Classifier):
         if batch.maps is not None:
             return batch.maps
         assert self.external is not None, "neither Z' in the batch nor an external encoder"
-        with torch.no_grad():
-            maps: Tensor = self.external(batch.images)
-        return maps
+        assert batch.images is not None
+        return self.external.maps(batch.images).float()

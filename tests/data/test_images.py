@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import csv
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 
+from mi2p.data.cache import Stored
 from mi2p.data.example import Dataset, Example
-from mi2p.data.images import image_store, limited, read_dataset
-from mi2p.data.views import BadImages, decode
+from mi2p.data.images import (
+    check_images,
+    image_store,
+    limited,
+    read_dataset,
+    usable,
+    view_of,
+    without,
+    write_report,
+)
+from mi2p.data.views import BadImages, View, decode
 from mi2p.spec import DataSpec
 from tests.planted import planted_xor, register
+
+V32 = View(size=32)
 
 
 def dataset_of(**counts: int) -> Dataset:
@@ -70,42 +87,111 @@ def test_an_unknown_data_set_lists_the_known_ones() -> None:
         read_dataset(DataSpec(name="x"), None)
 
 
-def test_the_store_holds_what_decoding_gives_in_order(tmp_path: Path) -> None:
-    dataset = planted_xor(tmp_path / "planted", count=16)
-    images = image_store(dataset, 32, tmp_path / "cache")
-    assert images.shape == (16, 3, 32, 32)
-    assert images.dtype == np.uint8
+def everything(store: Stored) -> NDArray[np.uint8]:
+    return store.take(np.arange(len(store)))
+
+
+@pytest.mark.parametrize("view", [V32, View(size=32, kind="crop", border=2)])
+def test_the_store_holds_what_decoding_gives_in_order(tmp_path: Path, view: View) -> None:
+    dataset = planted_xor(tmp_path / "planted", count=80)  # more than one chunk
+    images = image_store(dataset, view, tmp_path / "cache")
+    assert (len(images), images.cell, images.dtype) == (80, (3, view.side, view.side), np.uint8)
+    assert images.failures == {}
     for row, example in enumerate(dataset.examples):
-        np.testing.assert_array_equal(images[row], decode(example.image, 32))
+        np.testing.assert_array_equal(images.take(np.array([row]))[0], decode(example.image, view))
 
 
-def test_decoded_once_per_size(tmp_path: Path) -> None:
+def test_the_view_of_a_spec() -> None:
+    assert view_of(DataSpec(image_size=128)) == View(size=128, kind="fit", border=0)
+    photos = DataSpec(image_size=256, view="crop", augment="crop_flip")
+    assert view_of(photos) == View(size=256, kind="crop", border=16)  # 288 px, as is usual
+    assert view_of(DataSpec(image_size=32, augment="crop_flip")).side == 36
+
+
+def test_decoded_once_per_view(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = planted_xor(tmp_path / "planted", count=16)
-    seen: list[int] = []
-    first = image_store(dataset, 32, tmp_path / "cache", seen.append)
-    assert seen == list(range(1, 17))
-    for example in dataset.examples:
-        example.image.touch()  # a time is no content
-    second = image_store(dataset, 32, tmp_path / "cache", seen.append)
-    assert len(seen) == 16  # not decoded, not even reported
-    np.testing.assert_array_equal(first, second)
-    assert image_store(dataset, 64, tmp_path / "cache", seen.append).shape[-1] == 64
-    assert len(seen) == 32
+    first = image_store(dataset, V32, tmp_path / "cache")
+    monkeypatch.setattr("mi2p.data.images.decode_all", never)
+    second = image_store(dataset, V32, tmp_path / "cache")
+    np.testing.assert_array_equal(everything(first), everything(second))
+    # Labels, texts and splits are nothing to images.
+    relabelled = tuple(replace(e, labels=(0,), text="", split="val") for e in dataset.examples)
+    image_store(replace(dataset, examples=relabelled), V32, tmp_path / "cache")
+    for view in (View(size=64), View(size=32, kind="crop"), View(size=32, border=2)):
+        with pytest.raises(AssertionError, match="decoded again"):
+            image_store(dataset, view, tmp_path / "cache")
 
 
-def test_other_pictures_are_decoded_again(tmp_path: Path) -> None:
-    cache = tmp_path / "cache"
-    one = image_store(planted_xor(tmp_path / "one", count=16, seed=0), 32, cache)
-    other = image_store(planted_xor(tmp_path / "other", count=16, seed=1), 32, cache)
-    assert not np.array_equal(one, other)
+def never(*_: object) -> None:
+    raise AssertionError("decoded again")
 
 
-def test_all_bad_pictures_are_named_and_nothing_is_stored(tmp_path: Path) -> None:
+def test_a_picture_that_was_replaced_is_seen_even_at_the_same_size(tmp_path: Path) -> None:
+    cache, folder = tmp_path / "cache", tmp_path / "planted"
+    dataset = planted_xor(folder, count=16)
+    one = image_store(dataset, V32, cache)
+    path = dataset.examples[0].image
+    content, times = path.read_bytes(), path.stat()
+    Image.new("RGB", (64, 64)).save(path)
+    path.write_bytes(path.read_bytes().ljust(len(content), b"\0"))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns + 1))
+    assert path.stat().st_size == len(content)
+    other = image_store(replace(dataset), V32, cache)
+    assert other.path != one.path
+    assert other.take(np.array([0])).max() == 255 and other.take(np.array([0]))[0, 0, 16, 16] == 0
+    # A result row's data does not depend on when files were copied.
+    assert replace(dataset).fingerprint == dataset.fingerprint
+
+
+def spoiled(folder: Path) -> Dataset:
+    """48 examples of which row 3 is no picture and row 9 is missing."""
+    dataset = planted_xor(folder, count=48)
+    dataset.examples[3].image.write_bytes(b"no picture")
+    dataset.examples[9].image.unlink()
+    return dataset
+
+
+def test_bad_pictures_are_kept_in_mind_and_the_others_stored(tmp_path: Path) -> None:
+    dataset = spoiled(tmp_path / "planted")
+    images = image_store(dataset, V32, tmp_path / "cache")
+    assert list(images.failures) == [3, 9]
+    assert "none of the formats" in images.failures[3]
+    assert images.failures[9] == "the file does not exist"
+    np.testing.assert_array_equal(
+        images.take(np.array([4]))[0], decode(dataset.examples[4].image, V32)
+    )
+    with pytest.raises(BadImages, match=r"^2 of 48 images cannot be used:") as refused:
+        check_images(dataset, images)
+    assert all(str(dataset.examples[row].image) in str(refused.value) for row in (3, 9))
+
+
+def test_what_is_left_without_bad_pictures(tmp_path: Path) -> None:
+    dataset = spoiled(tmp_path / "planted")
+    images = image_store(dataset, V32, tmp_path / "cache")
+    rest = without(dataset, images)
+    assert rest.examples == tuple(e for i, e in enumerate(dataset.examples) if i not in (3, 9))
+    assert np.flatnonzero(~usable(dataset, images)).tolist() == [3, 9]
+    path = write_report(dataset, images, tmp_path / "reports")
+    assert path.name == f"{rest.fingerprint}.csv"  # what trial rows say they were trained on
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["id"] for row in rows] == [dataset.examples[i].id for i in (3, 9)]
+    assert rows[1]["reason"] == "the file does not exist"
+    assert rows[1]["path"] == str(dataset.examples[9].image)
+
+
+def test_good_pictures_need_no_report(tmp_path: Path) -> None:
     dataset = planted_xor(tmp_path / "planted", count=16)
-    bad = [dataset.examples[3].image, dataset.examples[9].image]
-    for path in bad:
-        path.write_bytes(b"no picture")
-    with pytest.raises(BadImages) as refused:
-        image_store(dataset, 32, tmp_path / "cache")
-    assert all(str(path) in str(refused.value) for path in bad)
-    assert not list((tmp_path / "cache").glob("*.arrow"))
+    images = image_store(dataset, V32, tmp_path / "cache")
+    check_images(dataset, images)
+    assert usable(dataset, images).all()
+    assert without(dataset, images) == dataset
+
+
+def test_a_process_reads_a_data_set_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    register(monkeypatch, "planted", planted_xor(tmp_path, count=16))
+    first = read_dataset(DataSpec(name="planted", limit=2), tmp_path)
+    assert read_dataset(DataSpec(name="planted", limit=2), tmp_path) is first
+    assert read_dataset(DataSpec(name="planted", limit=3), tmp_path) is not first
+    register(monkeypatch, "planted", planted_xor(tmp_path, count=32))
+    assert read_dataset(DataSpec(name="planted", limit=2), tmp_path) is not first

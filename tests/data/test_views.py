@@ -13,9 +13,10 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from mi2p.data.views import MAX_PIXELS, BadImage, BadImages, decode, decode_all
+from mi2p.data.views import MAX_PIXELS, BadImage, BadImages, View, decode, decode_all
 
 RED = (255, 0, 0)
+V32 = View(size=32)
 
 
 def save(image: Image.Image, path: Path, **options: Any) -> Path:
@@ -66,7 +67,7 @@ def box_of_ink(view: npt.NDArray[np.uint8]) -> tuple[int, int, int, int]:
 def test_longest_side_is_fitted(
     tmp_path: Path, width: int, height: int, size: int, expected: tuple[int, int, int, int]
 ) -> None:
-    view = decode(save(Image.new("RGB", (width, height), RED), tmp_path / "a.png"), size)
+    view = decode(save(Image.new("RGB", (width, height), RED), tmp_path / "a.png"), View(size=size))
     assert view.shape == (3, size, size) and view.dtype == np.uint8
     assert box_of_ink(view) == expected
     left, top, right, bottom = expected
@@ -74,7 +75,7 @@ def test_longest_side_is_fitted(
 
 
 def centre(path: Path) -> list[int]:
-    return [int(value) for value in decode(path, 32)[:, 16, 16]]
+    return [int(value) for value in decode(path, V32)[:, 16, 16]]
 
 
 def grey16(level: int) -> Image.Image:
@@ -114,7 +115,7 @@ def test_every_mode_becomes_rgb_on_white(
 def test_hidden_colour_of_transparent_pixels_does_not_bleed(tmp_path: Path) -> None:
     image = Image.new("RGBA", (400, 400), (0, 0, 255, 0))
     image.paste((255, 0, 0, 255), (0, 0, 200, 400))
-    red, green, blue = decode(save(image, tmp_path / "a.png"), 32).astype(int)
+    red, green, blue = decode(save(image, tmp_path / "a.png"), V32).astype(int)
     # Red on white: red stays full everywhere, and blue, if any were mixed in, would exceed green.
     assert (red == 255).all() and (green == blue).all() and blue[16, 5] == 0
 
@@ -122,7 +123,7 @@ def test_hidden_colour_of_transparent_pixels_does_not_bleed(tmp_path: Path) -> N
 def test_reducing_first_agrees_with_lanczos_alone(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     smooth = Image.fromarray(rng.integers(0, 256, (40, 40, 3), np.uint8)).resize((1600, 1600))
-    view = decode(save(smooth, tmp_path / "a.png"), 64)
+    view = decode(save(smooth, tmp_path / "a.png"), View(size=64))
     alone = np.asarray(smooth.resize((60, 60), Image.Resampling.LANCZOS)).transpose(2, 0, 1)
     difference = np.abs(view[:, 2:62, 2:62].astype(int) - alone.astype(int))
     assert difference.max() <= 4 and difference.mean() < 0.6
@@ -132,7 +133,7 @@ def test_exif_orientation_is_honoured(tmp_path: Path) -> None:
     image = Image.new("RGB", (64, 32), RED)
     exif = Image.Exif()
     exif[0x0112] = 6  # turn right by 90 degrees to view
-    view = decode(save(image, tmp_path / "a.png", exif=exif), 32)
+    view = decode(save(image, tmp_path / "a.png", exif=exif), V32)
     # 64 x 32 becomes 32 x 64: 15 wide, offset (32 - 15) // 2 = 8.
     assert box_of_ink(view) == (8, 1, 23, 31)
 
@@ -161,7 +162,7 @@ def test_bad_files_are_named_with_their_reason(tmp_path: Path) -> None:
     ]
     for path, reason in cases:
         with pytest.raises(BadImage, match=reason) as caught:
-            decode(path, 32)
+            decode(path, V32)
         assert caught.value.path == path
         assert str(path) in str(caught.value)
 
@@ -173,7 +174,7 @@ def test_the_limit_is_ours_whatever_pillow_is_told(
     path = bomb(tmp_path / "bomb.png", 13_378, 13_378)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     with pytest.raises(BadImage, match="13378 x 13378 pixels"):
-        decode(path, 32)
+        decode(path, V32)
 
 
 def test_pillows_size_warning_does_not_reach_the_user(tmp_path: Path) -> None:
@@ -182,14 +183,14 @@ def test_pillows_size_warning_does_not_reach_the_user(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(BadImage, match=r"truncated|incomplete"):
-            decode(path, 32)
+            decode(path, V32)
 
 
 def test_decode_all_fills_rows_and_reports_progress(tmp_path: Path) -> None:
     paths = [save(Image.new("L", (8, 8), 10 * i), tmp_path / f"{i}.png") for i in range(9)]
     out = np.zeros((9, 3, 32, 32), np.uint8)
     seen: list[int] = []
-    decode_all(paths, 32, out, 3, seen.append)
+    decode_all(paths, V32, out, 3, seen.append)
     assert seen == list(range(1, 10))
     assert [int(row[0, 16, 16]) for row in out] == [0, 10, 20, 30, 40, 50, 60, 70, 80]
 
@@ -199,8 +200,9 @@ def test_decode_all_collects_every_failure_in_order(tmp_path: Path) -> None:
     paths = [tmp_path / f"missing{i:02}.png" for i in range(22)] + [good]
     out = np.zeros((23, 3, 32, 32), np.uint8)
     with pytest.raises(BadImages) as caught:
-        decode_all(paths, 32, out, 2, lambda done: None)
-    assert [bad.path for bad in caught.value.failures] == paths[:22]
+        decode_all(paths, V32, out, 2, lambda done: None)
+    failures = caught.value.failures
+    assert [(row, bad.path) for row, bad in failures.items()] == list(enumerate(paths[:22]))
     message = str(caught.value)
     assert message.startswith("22 of 23 images") and message.endswith("... and 2 more")
     assert "missing19.png: the file does not exist" in message and "missing20" not in message
@@ -208,15 +210,77 @@ def test_decode_all_collects_every_failure_in_order(tmp_path: Path) -> None:
 
 
 def test_errors_survive_pickling(tmp_path: Path) -> None:
-    errors = BadImages([BadImage(tmp_path, "why")], 3)
+    errors = BadImages({2: BadImage(tmp_path, "why")}, 3)
     assert str(pickle.loads(pickle.dumps(errors))) == str(errors)
 
 
 def test_wrong_arguments_are_refused(tmp_path: Path) -> None:
     out = np.zeros((1, 3, 32, 32), np.uint8)
     with pytest.raises(ValueError, match=r"uint8 \(1, 3, 16, 16\)"):
-        decode_all([tmp_path], 16, out, 1, lambda done: None)
+        decode_all([tmp_path], View(size=16), out, 1, lambda done: None)
     with pytest.raises(ValueError, match="workers >= 1"):
-        decode_all([tmp_path], 32, out, 0, lambda done: None)
+        decode_all([tmp_path], V32, out, 0, lambda done: None)
     with pytest.raises(ValueError, match="size >= 1"):
-        decode(tmp_path, 0)
+        View(size=0)
+
+
+@pytest.mark.parametrize(("width", "height"), [(900, 600), (600, 900), (500, 500), (64, 40)])
+def test_crop_is_resize_and_centre_crop(tmp_path: Path, width: int, height: int) -> None:
+    # Pillow's own two steps: the shorter side to 72, then the middle 64 x 64.
+    rng = np.random.default_rng(0)
+    coarse = Image.fromarray(rng.integers(0, 256, (9, 9, 3), np.uint8))
+    picture = coarse.resize((width, height), Image.Resampling.BICUBIC)
+    found = decode(save(picture, tmp_path / "a.png"), View(size=64, kind="crop"))
+    scale = 72 / min(width, height)
+    across, down = round(width * scale), round(height * scale)
+    resized = picture.resize((across, down), Image.Resampling.LANCZOS)
+    left, top = (across - 64) // 2, (down - 64) // 2
+    expected = np.asarray(resized.crop((left, top, left + 64, top + 64))).transpose(2, 0, 1)
+    assert found.shape == expected.shape
+    # Rounding of sides to whole pixels, and the odd pixel, move the picture by half a pixel.
+    assert np.abs(found.astype(int) - expected).mean() < 4
+    assert np.abs(found.astype(int) - np.roll(expected, 5, axis=2)).mean() > 8
+
+
+def test_crop_leaves_out_the_ends_of_the_longer_side(tmp_path: Path) -> None:
+    picture = Image.new("RGB", (300, 100), "white")
+    picture.paste(RED, (100, 0, 200, 100))
+    view = decode(save(picture, tmp_path / "a.png"), View(size=64, kind="crop"))
+    assert (view == np.array(RED)[:, None, None]).all()  # 64 / 72 of 100 pixels: 89 of them
+    picture.paste("blue", (148, 0, 152, 100))
+    view = decode(save(picture, tmp_path / "a.png"), View(size=64, kind="crop"))
+    assert np.flatnonzero(view[2, 32] > 128).tolist() in ([31, 32], [30, 31, 32, 33], [31, 32, 33])
+
+
+@pytest.mark.parametrize("kind", ["fit", "crop"])
+def test_a_border_surrounds_the_same_square(tmp_path: Path, kind: Any) -> None:
+    rng = np.random.default_rng(0)
+    picture = Image.fromarray(rng.integers(0, 256, (9, 13, 3), np.uint8)).resize((390, 270))
+    path = save(picture, tmp_path / "a.png")
+    alone = decode(path, View(size=64, kind=kind))
+    bordered = decode(path, View(size=64, kind=kind, border=4))
+    assert bordered.shape == (3, 72, 72)
+    difference = np.abs(bordered[:, 4:-4, 4:-4].astype(int) - alone)
+    assert difference.max() <= 1  # the crop's grid is computed from other numbers
+    edge = np.concatenate([bordered[:, :4].ravel(), bordered[:, :, :4].ravel()])
+    assert (edge == 255).all() == (kind == "fit")  # white, or more of the picture
+
+
+def test_crop_of_a_strip_costs_no_more_than_another(tmp_path: Path) -> None:
+    strip = save(Image.new("L", (60_000, 3), 77), tmp_path / "strip.png")
+    assert (decode(strip, View(size=32, kind="crop")) == 77).all()
+
+
+@pytest.mark.parametrize(("size", "border"), [(0, 0), (32, -1), (32, 3)])
+def test_views_that_make_no_sense_are_refused(size: int, border: int) -> None:
+    with pytest.raises(ValueError, match=f"must hold, but got size={size}, border={border}"):
+        View(size=size, border=border)
+
+
+def test_a_gif_that_is_called_jpg_shows_its_first_frame(tmp_path: Path) -> None:
+    frames = [Image.new("P", (8, 8), index) for index in (0, 1)]
+    for frame in frames:
+        frame.putpalette([255, 0, 0, 0, 0, 255])
+    path = tmp_path / "a.jpg"
+    frames[0].save(path, format="GIF", save_all=True, append_images=frames[1:])
+    assert decode(path, V32)[:, 16, 16].tolist() == [255, 0, 0]

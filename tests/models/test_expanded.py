@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from mi2p.models import MODELS, build
 from mi2p.models.expanded import EXTERNAL, Batch, Classifier, TextualClassifier, VisualClassifier
-from mi2p.models.visual import unchanged
 from mi2p.models.weights import load_textual, load_visual
 from mi2p.spec import DataSpec, ModelSpec, TrainSpec, TrialSpec, UnitSpec
 
@@ -256,14 +255,16 @@ def test_a_state_that_does_not_fit_is_refused(name: str) -> None:
 def test_stored_features_give_the_logits_of_the_encoder_itself(name: str) -> None:
     batch = batch_of()
     assert batch.tokens is not None and batch.is_word is not None and batch.images is not None
-    expected = logits_of(model_of(name), batch)
-    with torch.no_grad():
-        if name == "me_cnn":
-            words = load_textual("tiny_bert", None).eval()(batch.tokens, batch.is_word)
-            stored = Batch(images=batch.images, is_word=batch.is_word, words=words)
-        else:
-            maps = load_visual("tiny_densenet", None).eval()(batch.images, unchanged)
-            stored = Batch(tokens=batch.tokens, is_word=batch.is_word, maps=maps)
+    model = model_of(name)
+    assert model.external is not None
+    expected = logits_of(model, batch)
+    if name == "me_cnn":
+        words = model.external.words(batch.tokens, batch.is_word)
+        stored = Batch(images=batch.images, is_word=batch.is_word, words=words)
+    else:
+        stored = Batch(
+            tokens=batch.tokens, is_word=batch.is_word, maps=model.external.maps(batch.images)
+        )
     assert torch.equal(logits_of(model_of(name, external=False), stored), expected)
 
 

@@ -1,0 +1,215 @@
+"""Data sets and their stores by hand: `python -m mi2p.data prepare|check|info|describe --help`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from mi2p.data import DATASETS
+from mi2p.data.cache import SUFFIX, Damaged, Stored
+from mi2p.data.protocols import Protocol, protocol
+from mi2p.preparation import MakeStore, find_inputs, make_here, prepare_stores
+from mi2p.progress import make_console
+from mi2p.spec import DataSpec, ModelSpec, UnitSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfDataset:
+    """What all commands on a data set take."""
+
+    dataset: tyro.conf.Positional[str]
+    """openclipart, openclipart-tags, crisismmd_task1..3, food101 or mmimdb."""
+    data: Path | None = None
+    """Folder of the data set. Default: $MI2P_DATA, the system's, or data/ (fetched into it)."""
+    weights: Path | None = None
+    """Folder of pretrained weights. Default: $MI2P_WEIGHTS, packaged ones, or the hub."""
+    cache: Path = Path("cache")
+    """Folder of the stores."""
+    results: Path = Path("results")
+    """Folder in which reports and descriptions are written."""
+    image_size: int | None = None
+    """Pixels. Default: the data set's own."""
+    on_bad_image: Literal["fail", "skip"] = "fail"
+    """What to do about an image that cannot be used."""
+
+    def protocol(self) -> Protocol:
+        """The data set's own, with what the user asked for."""
+        own = protocol(self.dataset)
+        size = self.image_size or own.data.image_size
+        data = replace(own.data, image_size=size, on_bad_image=self.on_bad_image)
+        return replace(own, data=data)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepare(OfDataset):
+    """Make the stores that trials read: images, token ids, T' and Z'."""
+
+    visual: str | None = None
+    """CNN whose Z' to keep. Default: the data set's own."""
+    textual: str | None = None
+    """Transformer whose T' to keep. Default: the data set's own."""
+    augment: Literal["none", "crop_flip"] | None = None
+    """As in the sweep; with augmentation Z' is not kept. Default: the data set's own."""
+    address: str | None = None
+    """Ray cluster that shares the work and keeps a copy on each node. Default: this machine."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the frozen encoders run; trials on another kind make their own features."""
+
+    def run(self, console: Console) -> None:
+        own = self.protocol()
+        data = replace(own.data, augment=self.augment or own.data.augment)
+        models = both_models(self.visual or own.visual, self.textual or own.textual)
+        _prepare(console, self, data, models, self.device, self.address)
+        Info(cache=self.cache).run(console)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check(OfDataset):
+    """Read the data set, decode every image, and compare the checksums of all stores."""
+
+    def run(self, console: Console) -> None:
+        _prepare(console, self, self.protocol().data, [], "cpu", None)
+        damaged = list(_damaged(self.cache))
+        for path, reason in damaged:
+            console.print(f"damaged: {path}: {reason}", markup=False, soft_wrap=True)
+        if damaged:
+            raise Damaged(f"{len(damaged)} stores are damaged; trials will make them again")
+        console.print("data set and stores are good")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Info:
+    """List the stores: what they hold, of what, and how large they are."""
+
+    cache: Path = Path("cache")
+    """Folder of the stores."""
+
+    def run(self, console: Console) -> None:
+        table = Table(box=None, pad_edge=False)
+        for head, side in (("store", "left"), ("of", "left"), ("cells", "right"), ("MB", "right")):
+            table.add_column(head, justify=side, overflow="fold")  # type: ignore[arg-type]
+        total = 0
+        for path, store in _stores(self.cache):
+            size = path.stat().st_size
+            total += size
+            if isinstance(store, Damaged):
+                told = ("damaged, or of another version", "")
+            else:
+                told = (_of(store.key), " x ".join(map(str, (len(store), *store.cell))))
+            table.add_row(path.stem, *told, f"{size / 1e6:.1f}")
+        console.print(table)
+        console.print(f"{total / 1e6:.1f} MB in {self.cache}; safe to delete", soft_wrap=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Describe(OfDataset):
+    """The paper's Tables 1 and 2 beside your copy: sizes, classes, texts, images, leaks."""
+
+    def run(self, console: Console) -> None:
+        from analysis.describe import describe
+        from mi2p.data.images import read_dataset
+
+        root, _ = find_inputs(console, self.dataset, self.data, None)
+        own = self.protocol()
+        dataset = read_dataset(own.data, root)
+        why = DATASETS[self.dataset].why
+        paths = describe(dataset, own, why, self.results / "tables")
+        print(paths[0].read_text(encoding="utf-8"))
+        for path in paths:
+            console.print(str(path), soft_wrap=True)
+
+
+Command = Annotated[
+    Annotated[Prepare, tyro.conf.subcommand("prepare")]
+    | Annotated[Check, tyro.conf.subcommand("check")]
+    | Annotated[Info, tyro.conf.subcommand("info")]
+    | Annotated[Describe, tyro.conf.subcommand("describe")],
+    tyro.conf.OmitSubcommandPrefixes,
+]
+
+
+def both_models(visual: str, textual: str) -> list[ModelSpec]:
+    """Models that read everything there is of two backbones."""
+    units = UnitSpec(attach=(1,))
+    both = ModelSpec(name="me_cnn", visual=visual, textual=textual, units=units)
+    return [both, replace(both, name="me_bert")]
+
+
+def _prepare(
+    console: Console,
+    command: OfDataset,
+    data: DataSpec,
+    models: Sequence[ModelSpec],
+    device: Literal["auto", "cpu", "cuda"],
+    address: str | None,
+) -> None:
+    """Make the stores of `models`, and in any case that of the images."""
+    from mi2p.runtime import Runtime
+
+    root, weights = find_inputs(console, command.dataset, command.data, command.weights)
+    cache = command.cache if str(command.cache).startswith("$") else command.cache.absolute()
+    runtime = Runtime(cache=cache, data=root, weights=weights, device=device)
+    make: MakeStore = make_here
+    if address is not None:
+        import ray
+
+        from mi2p.spread import make_store
+
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        make = make_store
+    reports = command.results.absolute() / "bad_images"
+    prepare_stores(console, {data: models}, runtime, reports=reports, make=make)
+
+
+def _stores(cache: Path) -> Iterator[tuple[Path, Stored | Damaged]]:
+    for path in sorted(cache.glob(f"*{SUFFIX}")):
+        try:
+            yield path, Stored(path)
+        except Damaged as error:
+            yield path, error
+
+
+def _damaged(cache: Path) -> Iterator[tuple[Path, str]]:
+    for path, store in _stores(cache):
+        try:
+            if isinstance(store, Damaged):
+                raise store
+            store.verify()
+        except Damaged as error:
+            yield path, str(error)
+
+
+def _of(key: object) -> str:
+    """The data set and encoder in a store's key, whose parts nest."""
+    found = []
+    for name, value in key.items() if isinstance(key, Mapping) else ():
+        if isinstance(value, Mapping):
+            found.append(_of(value))
+        elif name in ("data", "encoder", "max_tokens", "dtype"):
+            found.append(str(value))
+        elif name == "size":
+            found.append(f"{value} px")
+    return " ".join(filter(None, found))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command; ends the process with 1, and the reason, where it fails."""
+    command = tyro.cli(Command, args=arguments, prog="python -m mi2p.data")
+    console = make_console()
+    try:
+        command.run(console)
+    except (ValueError, RuntimeError, OSError) as error:
+        told = "\n".join([str(error), *getattr(error, "__notes__", [])])
+        console.print(f"error: {told}", style="red", markup=False, soft_wrap=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""What a sweep does before its first trial: find the data, check it, make the stores.
+
+Everything that would make a trial fail for want of an input is found here, once: data that is not
+there, images that cannot be used, weights that cannot be had.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import Progress as Bar
+
+from mi2p.data import DATASETS, Dataset, ensure
+from mi2p.data.cache import Recipe, Stored, stored
+from mi2p.data.example import SPLITS
+from mi2p.data.images import (
+    check_images,
+    image_recipe,
+    read_dataset,
+    view_of,
+    without,
+    write_report,
+)
+from mi2p.data.views import BadImages
+from mi2p.spec import DataSpec, ModelSpec
+
+if TYPE_CHECKING:
+    from mi2p.runtime import Runtime
+
+MakeStore = Callable[[Recipe, "Runtime", Callable[[int], None]], Stored]
+"""Makes a store, telling its last argument how many examples are done."""
+
+VERBS = {
+    "images": "decoding images",
+    "tokens": "reading texts",
+    "words": "features T'",
+    "maps": "features Z'",
+}
+
+
+def make_here(recipe: Recipe, runtime: Runtime, progress: Callable[[int], None]) -> Stored:
+    """Make a store in this process."""
+    return stored(runtime.stores, recipe, progress=progress, verify=True)
+
+
+def find_inputs(
+    console: Console, name: str, data: Path | None, weights: Path | None
+) -> tuple[Path, Path | None]:
+    """The absolute folders of the data set, fetched if need be, and of weights, if any.
+
+    Raises DataUnavailable for data, ValueError for weights that are not there.
+    """
+    named = weights or os.environ.get("MI2P_WEIGHTS")
+    folder = Path(named).absolute() if named else None
+    if folder is not None and not folder.is_dir():
+        raise ValueError(f"--weights must be a folder, but {folder} is not one")
+    return ensure(name, data, echo=console.print).absolute(), folder
+
+
+def size_lines(dataset: Dataset) -> Iterator[str]:
+    """The sizes of the splits, beside the paper's Table 1 where it has them, and the notes."""
+    source = DATASETS[dataset.name]
+    sizes = tuple(len(dataset.split(split)) for split in SPLITS)
+    yield f"{dataset.name}: {_sized(sizes)} (train / val / test)"
+    if source.paper_sizes is not None:
+        differ = "equal to" if sizes == source.paper_sizes else "the paper's"
+        yield f"  {differ} Table 1: {_sized(source.paper_sizes)}. {source.why}"
+    for note in dataset.notes:
+        yield f"  {note}"
+
+
+def prepare_stores(
+    console: Console,
+    wanted: Mapping[DataSpec, Iterable[ModelSpec]],
+    runtime: Runtime,
+    *,
+    reports: Path,
+    make: MakeStore = make_here,
+) -> None:
+    """Make the stores of all images, and all others that the models of each data set read.
+
+    Bad images end this with BadImages, which names their report in the folder `reports`, or are
+    reported there and left out, as the spec says. Raises what loading weights raises.
+    """
+    from mi2p.features import caches_maps, recipes
+    from mi2p.inputs import NOT_CACHED
+    from mi2p.models.weights import weights_fingerprint
+
+    told = set[str]()
+    for data in wanted:
+        dataset = read_dataset(data, runtime.data)
+        for line in size_lines(dataset):
+            if line not in told:  # specs that differ in the length of texts have the same sizes
+                console.print(line, markup=False, soft_wrap=True)
+                told.add(line)
+        images = _make_shown(console, image_recipe(dataset, view_of(data)), runtime, make)
+        if images.failures:
+            _report_failures(console, data, dataset, images, reports)
+    pairs = [(data, model) for data, models in wanted.items() for model in dict.fromkeys(models)]
+    for name in dict.fromkeys(name for _, model in pairs for name in (model.visual, model.textual)):
+        if name is not None:
+            weights_fingerprint(name, runtime.weights)  # loads them: what is wrong shows now
+    made = set[Path]()
+    for data, model in pairs:
+        for recipe in recipes(data, model, runtime):
+            if (path := recipe.path(runtime.stores)) not in made:
+                made.add(path)
+                _make_shown(console, recipe, runtime, make)
+    if any(_reads_maps(model) and not caches_maps(data) for data, model in pairs):
+        console.print(f"note: {NOT_CACHED}")
+
+
+def _reads_maps(model: ModelSpec) -> bool:
+    return model.units is not None and model.reads == "textual"
+
+
+def _report_failures(
+    console: Console, data: DataSpec, dataset: Dataset, images: Stored, reports: Path
+) -> None:
+    report = write_report(dataset, images, reports)
+    if data.on_bad_image == "fail":
+        try:
+            check_images(dataset, images)
+        except BadImages as error:
+            error.add_note(
+                f"All of them are in {report}. Replace or remove them, or leave these examples "
+                "out of every trial with --on-bad-image skip."
+            )
+            raise
+    rest = without(dataset, images)
+    left = ", ".join(f"{split} {len(rest.split(split))}" for split in SPLITS)
+    console.print(
+        f"note: {len(images.failures)} images cannot be used ({report}); left: {left}",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _make_shown(console: Console, recipe: Recipe, runtime: Runtime, make: MakeStore) -> Stored:
+    with Bar(console=console, transient=True) as bar:
+        task = bar.add_task(VERBS[recipe.kind], total=recipe.count)
+        return make(recipe, runtime, lambda done: bar.update(task, completed=done))
+
+
+def _sized(sizes: tuple[int, ...]) -> str:
+    return " / ".join(map(str, sizes))

@@ -1,0 +1,123 @@
+"""Make stores with all machines of a Ray cluster, and leave a copy on each.
+
+Ray Data hands the chunks of a recipe to one worker per CPU (or GPU) and brings them back in
+order; the driver writes the store. Then the file is copied to every node whose cache folder does
+not have it, so that trials find it wherever they run. With a shared folder nothing is copied.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+from numpy.typing import NDArray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from mi2p.data.cache import Chunk, Recipe, Stored, stored
+from mi2p.files import whole
+from mi2p.runtime import Runtime
+
+SPREAD_FROM = 1000
+"""Examples from which it is worth starting workers, each of which imports torch for seconds."""
+PIECE_BYTES = 64 << 20
+
+
+def make_store(
+    recipe: Recipe, runtime: Runtime, progress: Callable[[int], None] = lambda done: None
+) -> Stored:
+    """The store of `recipe` on the driver's machine and on every other node of the cluster."""
+    spread = recipe.count >= SPREAD_FROM and recipe.kind != "tokens"
+    chunks = (lambda: spread_chunks(recipe, gpu=runtime.device == "cuda")) if spread else None
+    store = stored(runtime.stores, recipe, chunks=chunks, progress=progress, verify=True)
+    copy_to_nodes(store.path, runtime.cache)
+    return store
+
+
+def spread_chunks(recipe: Recipe, *, gpu: bool) -> Iterator[Chunk]:
+    """Every chunk of `recipe` in order, made by workers on all nodes."""
+    import ray.data
+
+    context = ray.data.DataContext.get_current()
+    context.execution_options.preserve_order = True
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    count = len(recipe.spans())
+    offered = int(ray.cluster_resources().get("GPU" if gpu and recipe.kind != "images" else "CPU"))
+    made = ray.data.range(count, override_num_blocks=count).map_batches(
+        _Maker,
+        fn_constructor_args=(recipe,),
+        batch_size=1,
+        concurrency=(1, max(1, min(count, offered))),
+        num_cpus=1,
+        num_gpus=1 if gpu and recipe.kind != "images" else 0,
+    )
+    for row in made.iter_rows():
+        yield pickle.loads(row["chunk"])
+
+
+class _Maker:
+    """A Ray Data worker: makes the chunks whose numbers it gets."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.spans, self.make = recipe.spans(), recipe.start()
+
+    def __call__(self, batch: dict[str, NDArray[np.int64]]) -> dict[str, Any]:
+        made = [self.make(self.spans[number]) for number in batch["id"].tolist()]
+        # Pickled, because chunks of words differ in length, which tensor columns may not.
+        return {"chunk": [pickle.dumps(chunk) for chunk in made]}
+
+
+def copy_to_nodes(path: Path, cache: Path) -> None:
+    """Copy the file at `path` into the cache folder of each other node that lacks it.
+
+    A node that fails meanwhile is left out with a warning: trials on it make the store.
+    """
+    here = ray.get_runtime_context().get_node_id()
+    others = [n["NodeID"] for n in ray.nodes() if n["Alive"] and n["NodeID"] != here]
+    for node in others:
+        strategy = NodeAffinitySchedulingStrategy(node, soft=False)
+        receiver = _Receiver.options(num_cpus=0, scheduling_strategy=strategy).remote(
+            str(cache), path.name
+        )
+        try:
+            _send(receiver, path)
+        except ray.exceptions.RayError as error:
+            warnings.warn(f"{path.name} was not copied to node {node}: {error}", stacklevel=2)
+
+
+def _send(receiver: Any, path: Path) -> None:
+    if not ray.get(receiver.wants.remote()):
+        return
+    with path.open("rb") as file:
+        while piece := file.read(PIECE_BYTES):
+            ray.get(receiver.write.remote(piece))
+    ray.get(receiver.finish.remote())
+
+
+@ray.remote
+class _Receiver:
+    """Writes a copy of a store on the node it runs on, whole or not at all."""
+
+    def __init__(self, cache: str, name: str) -> None:
+        self.path = Path(os.path.expandvars(cache)) / name
+        self.writing = ExitStack()
+
+    def wants(self) -> bool:
+        if self.path.exists():
+            return False
+        partial = self.writing.enter_context(whole(self.path))
+        self.file = self.writing.enter_context(partial.open("wb"))
+        return True
+
+    def write(self, piece: bytes) -> None:
+        self.file.write(piece)
+
+    def finish(self) -> None:
+        self.writing.close()  # closes the file, then gives it its name
