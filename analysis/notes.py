@@ -11,6 +11,7 @@ import pandas as pd
 
 from analysis.cells import Cell, RowTrials
 from analysis.tabular import EMPTY
+from mi2p.backbones import textual_card, visual_card
 from mi2p.plan import Plan
 
 TOLD_APART: Mapping[str, str] = {
@@ -19,6 +20,9 @@ TOLD_APART: Mapping[str, str] = {
     "code_version": "code versions",
 }
 """Columns that may differ between the rows of a table, which then says so."""
+
+TINY = "tiny_"
+"""How the names of backbones with random weights start."""
 
 
 def runs(plan: Plan, num_test: int | None = None) -> str:
@@ -36,7 +40,7 @@ def runs(plan: Plan, num_test: int | None = None) -> str:
 
 
 def footnotes(rows: Sequence[RowTrials]) -> list[str]:
-    """Missing and failed trials, and surroundings that differ."""
+    """What a reader must know of the trials: missing, failed, or not like the others."""
     notes = []
     if any(len(row.finished) < row.want for row in rows):
         notes.append(f"(n/want): only n of the wanted seeds are finished; {EMPTY}: none.")
@@ -48,7 +52,56 @@ def footnotes(rows: Sequence[RowTrials]) -> list[str]:
         found = set(pd.concat([row.finished[column] for row in rows]).dropna())
         if len(found) > 1:
             notes.append(f"Trials ran on several {title}: {', '.join(sorted(found))}.")
+    return [*notes, *_left_out(rows), *_cut_texts(rows), *_untrained(rows)]
+
+
+def _left_out(rows: Sequence[RowTrials]) -> list[str]:
+    """Examples that no trial saw; rows written before they were counted have no number."""
+    finished = pd.concat([row.finished for row in rows])
+    counted = finished[finished["images_left_out"] > 0]
+    notes = []
+    for fingerprint, counts in counted.groupby("data_fingerprint")["images_left_out"]:
+        count = int(counts.max())
+        noun, verb = ("example", "is") if count == 1 else ("examples", "are")
+        notes.append(
+            f"{count} {noun} whose image cannot be used {verb} left out "
+            f"(bad_images/{fingerprint}.csv beside the results)."
+        )
     return notes
+
+
+def _cut_texts(rows: Sequence[RowTrials]) -> list[str]:
+    """Where rows that read texts do not read equally much of them."""
+    labels: dict[int, list[str]] = {}
+    limits: set[tuple[int, int]] = set()
+    for row in rows:
+        spec = row.row.specs[0]
+        if spec.model.textual is not None:
+            labels.setdefault(spec.data.max_tokens, []).append(row.row.label)
+            limits.add((spec.data.max_tokens, textual_card(spec.model.textual).max_tokens))
+    longest = max(labels, default=0)
+    told = [f"{size} in {', '.join(labels[size])}" for size in sorted(labels) if size < longest]
+    if not told:
+        return []
+    forced = all(size == limit for size, limit in limits if size < longest)
+    why = " (their encoders take no more)" if forced else ""
+    return [f"Texts are cut at {longest} word pieces, but at {'; at '.join(told)}{why}."]
+
+
+def _untrained(rows: Sequence[RowTrials]) -> list[str]:
+    """Backbones whose weights are random, so that their numbers mean nothing."""
+    titles: dict[str, None] = {}  # in the order of the rows
+    for model in (row.row.specs[0].model for row in rows):
+        if model.visual is not None and model.visual.startswith(TINY):
+            titles[visual_card(model.visual).title] = None
+        if model.textual is not None and model.textual.startswith(TINY):
+            titles[textual_card(model.textual).title] = None
+    if not titles:
+        return []
+    return [
+        f"Not pretrained: {', '.join(titles)}. Rows with them only show that the path works, "
+        "their numbers say nothing."
+    ]
 
 
 def resolution(accuracies: Sequence[Cell], num_test: int) -> str:

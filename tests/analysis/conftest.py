@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -103,3 +105,29 @@ class Lab:
 @pytest.fixture
 def lab(tmp_path: Path) -> Lab:
     return Lab(tmp_path / "results")
+
+
+@pytest.fixture
+def compiles(tmp_path: Path) -> Callable[[Path, str], None]:
+    """Asserts that a table compiles with booktabs alone and fits a page of this kind."""
+    if shutil.which("pdflatex") is None:
+        pytest.skip("pdflatex is not installed")
+
+    def check(table: Path, page: str) -> None:
+        paper = tmp_path / "paper.tex"
+        head = rf"{page}\usepackage{{booktabs}}\begin{{document}}"
+        paper.write_text(rf"{head}\input{{{table.resolve().as_posix()}}}\end{{document}}")
+        ran = subprocess.run(
+            ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", paper.name],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stdout[-2000:]
+        assert paper.with_suffix(".pdf").exists()
+        assert "Missing character" not in ran.stdout
+        assert "Overfull" not in ran.stdout
+
+    return check

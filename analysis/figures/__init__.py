@@ -1,0 +1,1 @@
+"""Figures as PNG. Nothing outside this package imports matplotlib."""
