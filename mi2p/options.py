@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from mi2p.data.protocols import protocol
 from mi2p.plan import Plan, PlanRow
+from mi2p.spec import DataSpec, TrainSpec
+
+SMOKE_LIMIT = 48
+"""Examples of each split with --smoke."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SweepOptions:
-    """Where and how a sweep runs; what it trains is declared by the script."""
+    """Where and how a sweep runs, and on what data; what it trains is declared by the script."""
 
     dataset: str = "openclipart"
-    """Data set: openclipart or openclipart-tags (several labels per drawing)."""
+    """Data set: openclipart, openclipart-tags, crisismmd_task1..3, food101, mmimdb."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """A trial per row and seed; tables show mean and sample standard deviation over them."""
     rows: tuple[str, ...] = ()
@@ -40,6 +47,28 @@ class SweepOptions:
     """Do not ask before starting."""
     smoke: bool = False
     """The whole path to a table in under 2 minutes: 1 seed, 1 epoch, 48 examples per split."""
+    epochs: int | None = None
+    """Epochs; validation chooses the best. None: the data set's own, mi2p/data/protocols.py."""
+    image_size: int | None = None
+    """Pixels. None: the data set's own (128 for openclipart, else 256: 8 heads fit each map)."""
+    max_tokens: int | None = None
+    """Word pieces. None: the data set's own (openclipart 16, CrisisMMD 64, others 512)."""
+    view: Literal["fit", "crop"] | None = None
+    """Whole picture or middle square. None: the data set's own (openclipart fit, others crop)."""
+    augment: Literal["none", "crop_flip"] | None = None
+    """Of training images. None: the data set's own (openclipart none, others crop_flip)."""
+    clean: Literal["standard", "abavisani", "none"] | None = None
+    """CrisisMMD: how tweets are cleaned. None: the data set's own (standard)."""
+    fix_mojibake: bool | None = None
+    """CrisisMMD: repair UTF-8 that was encoded twice. None: the data set's own (False)."""
+    text_field: Literal["plot_longest", "plot_first", "plot_outline"] | None = None
+    """MM-IMDB: which text of a movie. None: the data set's own (plot_longest)."""
+    splits: str | None = None
+    """A file or folder below the data's, with other splits than the data set's own."""
+    on_bad_image: Literal["fail", "skip"] | None = None
+    """End at an image that cannot be used, or leave it out. None: the data set's own (fail)."""
+    features: Literal["float32", "float16"] | None = None
+    """Type in which frozen features are kept. None: the data set's own (float32)."""
 
     def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
@@ -50,6 +79,35 @@ class SweepOptions:
             raise ValueError(f"--gpus-per-trial must be in 0 ... 1, but got {self.gpus_per_trial}")
         if self.max_concurrent < 0:
             raise ValueError(f"--max-concurrent must be >= 0, but got {self.max_concurrent}")
+
+
+def data_spec(options: SweepOptions) -> DataSpec:
+    """What the data set's protocol says, where the user did not say otherwise.
+
+    `ValueError` for an unknown data set, and for an option that it does not have.
+    """
+    own = protocol(options.dataset).data
+    asked = {
+        entry.name: getattr(options, entry.name)
+        for entry in dataclasses.fields(DataSpec)
+        if entry.name not in ("name", "limit")
+    }
+    limit = SMOKE_LIMIT if options.smoke else own.limit
+    given = {name: value for name, value in asked.items() if value is not None}
+    return dataclasses.replace(own, limit=limit, **given)
+
+
+def train_spec(options: SweepOptions, reads: Literal["visual", "textual"]) -> TrainSpec:
+    """How a model is trained whose backbone of this modality learns."""
+    own = protocol(options.dataset)
+    train = own.visual_train if reads == "visual" else own.textual_train
+    epochs = 1 if options.smoke else options.epochs
+    return train if epochs is None else dataclasses.replace(train, epochs=epochs)
+
+
+def chosen_seeds(options: SweepOptions) -> tuple[int, ...]:
+    """A row's seeds."""
+    return options.seeds[:1] if options.smoke else options.seeds
 
 
 def chosen_rows(plan: Plan, keys: tuple[str, ...]) -> tuple[PlanRow, ...]:

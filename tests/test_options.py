@@ -1,14 +1,26 @@
-"""The shared command line: values that cannot be meant, and rows by key."""
+"""The shared command line: values that cannot be meant, rows by key, what a data set decides."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+import inspect
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, get_type_hints
 
 import pytest
 
-from mi2p.options import SweepOptions, chosen_rows
+from mi2p.data.protocols import PROTOCOLS, protocol
+from mi2p.options import SweepOptions, chosen_rows, chosen_seeds, data_spec, train_spec
+from mi2p.spec import DataSpec
+from sweeps import ablation_layers
+from sweeps.ablation_backbones import Options as Backbones
 from sweeps.ablation_layers import Options, plan
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize(
@@ -38,11 +50,81 @@ def test_an_unknown_row_lists_the_known_ones() -> None:
         chosen_rows(plan(Options()), ("me_cnn-5",))
 
 
-def test_every_option_has_a_help_text() -> None:
-    # tyro reads the text under each field; a field without one has an empty --help line.
-    import inspect
+def test_the_data_set_decides_what_is_not_asked_for() -> None:
+    for name, own in PROTOCOLS.items():
+        options = SweepOptions(dataset=name)
+        assert data_spec(options) == own.data
+        assert train_spec(options, "visual") == own.visual_train
+        assert train_spec(options, "textual") == own.textual_train
 
-    source = inspect.getsource(SweepOptions)
-    for field in dataclasses.fields(SweepOptions):
-        after = source.split(f"\n    {field.name}:", 1)[1].split("\n")[1].strip()
-        assert after.startswith('"""'), field.name
+
+ASKED: dict[str, Any] = {
+    "image_size": 320,
+    "max_tokens": 40,
+    "view": "fit",
+    "augment": "none",
+    "clean": "abavisani",
+    "fix_mojibake": True,
+    "splits": "settingA",
+    "on_bad_image": "skip",
+    "features": "float16",
+}
+
+
+@pytest.mark.parametrize("option", ASKED)
+def test_an_option_changes_its_field_and_no_other(option: str) -> None:
+    own = protocol("crisismmd_task2").data
+    assert getattr(own, option) != ASKED[option]
+    asked = data_spec(SweepOptions(dataset="crisismmd_task2", **{option: ASKED[option]}))
+    assert asked == dataclasses.replace(own, **{option: ASKED[option]})
+
+
+def test_every_field_of_the_data_can_be_asked_for_with_every_value() -> None:
+    hints, options = get_type_hints(DataSpec), get_type_hints(SweepOptions)
+    settable = hints.keys() - {"name", "limit"}
+    assert settable == ASKED.keys() | {"text_field"}
+    for name in settable:
+        assert options[name] == hints[name] | None, name
+
+
+def test_options_that_a_data_set_does_not_have_are_refused() -> None:
+    options = SweepOptions(dataset="food101", clean="none")
+    with pytest.raises(ValueError, match=r"`clean` is an option of crisismmd, but .* 'food101'"):
+        data_spec(options)
+    text = SweepOptions(dataset="mmimdb", text_field="plot_first")
+    assert data_spec(text).text_field == "plot_first"
+    with pytest.raises(ValueError, match=r"openclipart, .*mmimdb, but the data set is 'imdb'"):
+        data_spec(SweepOptions(dataset="imdb"))
+
+
+def test_epochs_and_smoke() -> None:
+    asked = SweepOptions(dataset="mmimdb", epochs=7, seeds=(3, 5))
+    own = protocol("mmimdb").textual_train
+    assert train_spec(asked, "textual") == dataclasses.replace(own, epochs=7)
+    assert (data_spec(asked).limit, chosen_seeds(asked)) == (0, (3, 5))
+    smoke = dataclasses.replace(asked, smoke=True)
+    assert train_spec(smoke, "textual") == dataclasses.replace(own, epochs=1)
+    assert (data_spec(smoke).limit, chosen_seeds(smoke)) == (48, (3,))
+
+
+@pytest.mark.parametrize("options", [SweepOptions, ablation_layers.Options, Backbones])
+def test_every_option_has_a_help_text(options: type[SweepOptions]) -> None:
+    # tyro reads the text under each field, in one line; a field without one has an empty --help.
+    source = inspect.getsource(options)
+    for field in inspect.get_annotations(options):
+        after = source.split(f"\n    {field}:", 1)[1].split("\n")[1].strip()
+        assert re.fullmatch(r'"""[A-Z].*\."""', after), field
+
+
+@pytest.mark.parametrize("script", ["ablation_layers.py", "ablation_backbones.py"])
+def test_help_is_80_columns_wide(script: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, str(ROOT / "sweeps" / script), "--help"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "80"},
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "--on-bad-image" in ran.stdout
+    assert max(map(len, ran.stdout.splitlines())) <= 80
