@@ -341,12 +341,12 @@ UNITS = UnitSpec(attach=(1,))
         ),
         ({"name": "me_bert", "textual": "minilm", "units": UNITS}, "'me_bert' needs `visual`"),
         (
-            {"name": "cnn", "visual": "resnet50"},
-            "unknown visual backbone 'resnet50'; known: densenet121, densenet161",
+            {"name": "cnn", "visual": "resnet18"},
+            "unknown visual backbone 'resnet18'; known: densenet121, densenet161",
         ),
         (
-            {"name": "bert", "textual": "xlnet"},
-            "unknown textual backbone 'xlnet'; known: bert-base-uncased, minilm",
+            {"name": "bert", "textual": "roberta"},
+            "unknown textual backbone 'roberta'; known: bert-base-uncased, minilm",
         ),
     ],
 )

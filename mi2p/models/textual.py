@@ -1,38 +1,47 @@
-"""Transformer backbones that call `after_block(tap, words) -> words`, and their tokenizers.
+"""Transformer backbones that call `after_block(tap, words) -> words`.
 
 Legend: B batch, l words (word pieces, special tokens counted), d width.
 """
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from transformers import BertConfig, BertModel
+from transformers import (
+    BertConfig,
+    BertModel,
+    CLIPTextConfig,
+    CLIPTextModel,
+    XLNetConfig,
+    XLNetModel,
+)
 
 from mi2p.backbones import TextualCard, textual_card
+from mi2p.models.tokenizers import HashTokenizer
 from mi2p.models.visual import AfterBlock, unchanged
 
-
-class Tokenizer(Protocol):
-    """Texts to (N, max_tokens) int64 word-piece ids and a bool mask that is False on padding."""
-
-    def __call__(self, texts: Sequence[str], max_tokens: int) -> tuple[Tensor, Tensor]: ...
+TINY_VOCABULARY = 512
+"""Word pieces of the tiny backbones, and of their `HashTokenizer`."""
 
 
-class TextualBackbone(nn.Module):
-    """transformers' BERT from word-piece ids to word features; a tap is the end of a layer."""
+class TextualBackbone(nn.Module, ABC):
+    """A transformers encoder from word-piece ids to word features; a tap is a layer's end.
 
-    def __init__(self, card: TextualCard, net: BertModel) -> None:
+    Words are a prefix of each row: padding is on the right.
+    """
+
+    library: ClassVar[Any]
+    """The class of transformers that `net` is of."""
+
+    def __init__(self, card: TextualCard, net: Any) -> None:
         super().__init__()
         self.card = card
         self.net = net
-        if card.pooling == "mean":
-            self.net.pooler = None  # never used: it would be a parameter without a gradient
 
     def forward(
         self, tokens: Tensor, is_word: Tensor, after_block: AfterBlock = unchanged
@@ -40,76 +49,134 @@ class TextualBackbone(nn.Module):
         """Features (B, l, d) of tokens (B, l) int64, is_word (B, l) bool."""
         with ExitStack() as hooks:
             # Hooks, because the attention mask of a layer is made inside the library's forward;
-            # removed even when the forward raises. The layer's output is the state itself.
-            for tap, layer in enumerate(self.net.encoder.layer, start=1):
+            # removed even when the forward raises.
+            for tap, layer in enumerate(self.layers(), start=1):
 
-                def call(_m: nn.Module, _i: Any, words: Tensor, tap: int = tap) -> Tensor:
-                    return after_block(tap, words)
+                def call(_m: nn.Module, _i: Any, output: Any, tap: int = tap) -> Any:
+                    return self.replaced(output, lambda words: after_block(tap, words))
 
                 hooks.callback(layer.register_forward_hook(call).remove)
-            out = self.net(input_ids=tokens, attention_mask=is_word.long())
-        # Not `hidden_states`: the library records those before a hook has changed them.
+            out = self.net(**self.inputs(tokens, is_word))
+        # Not `hidden_states`: the library may record those before a hook has changed them.
         words: Tensor = out.last_hidden_state
         return words
+
+    @abstractmethod
+    def layers(self) -> Iterable[nn.Module]:
+        """The layers of `net` in order."""
+
+    def replaced(self, output: Any, change: Callable[[Tensor], Tensor]) -> Any:
+        """A layer's output with `change` applied to the words (B, l, d) in it."""
+        if isinstance(output, tuple):  # older versions of transformers
+            return (change(output[0]), *output[1:])
+        return change(output)
+
+    def inputs(self, tokens: Tensor, is_word: Tensor) -> dict[str, Any]:
+        """What `net` is called with."""
+        return {"input_ids": tokens, "attention_mask": is_word.long()}
 
     def pool(self, words: Tensor, is_word: Tensor) -> Tensor:
         """The global feature (B, d) the encoder was pretrained to give."""
         if self.card.pooling == "pooler":
             pooled: Tensor = self.net.pooler(words)
             return pooled
-        weight = is_word.unsqueeze(-1).to(words.dtype)  # (B, l, 1)
-        return (words * weight).sum(1) / weight.sum(1)
+        if self.card.pooling == "mean":
+            weight = is_word.unsqueeze(-1).to(words.dtype)  # (B, l, 1)
+            return (words * weight).sum(1) / weight.sum(1)
+        rows = torch.arange(len(words), device=words.device)
+        return words[rows, last_word(is_word)]
 
 
-class HashTokenizer:
-    """The tiny models' tokenizer: a word's id is a checksum, so no vocabulary file is needed."""
-
-    FIRST, CLS, SEP = 4, 2, 3
-
-    def __init__(self, vocabulary: int) -> None:
-        self.vocabulary = vocabulary
-
-    def __call__(self, texts: Sequence[str], max_tokens: int) -> tuple[Tensor, Tensor]:
-        tokens = torch.zeros(len(texts), max_tokens, dtype=torch.int64)
-        for row, text in enumerate(texts):
-            ids = [
-                self.FIRST + zlib.crc32(word.encode()) % (self.vocabulary - self.FIRST)
-                for word in text.lower().split()
-            ]
-            ids = [self.CLS, *ids[: max_tokens - 2], self.SEP]
-            tokens[row, : len(ids)] = torch.tensor(ids)
-        return tokens, tokens != 0
+def last_word(is_word: Tensor) -> Tensor:
+    """Position (B,) int64 of the last word of is_word (B, l), whose words are a prefix."""
+    return is_word.sum(1) - 1
 
 
-class WordPieceTokenizer:
-    """A transformers tokenizer, padded to a fixed length on the right."""
+class Bert(TextualBackbone):
+    """transformers' BERT."""
 
-    def __init__(self, tokenizer: Any) -> None:
-        self.tokenizer = tokenizer
+    library = BertModel
 
-    def __call__(self, texts: Sequence[str], max_tokens: int) -> tuple[Tensor, Tensor]:
-        encoded = self.tokenizer(
-            list(texts),
-            padding="max_length",
-            truncation=True,
-            max_length=max_tokens,
-            return_tensors="pt",
-        )
-        return encoded["input_ids"], encoded["attention_mask"].bool()
+    def __init__(self, card: TextualCard, net: Any) -> None:
+        super().__init__(card, net)
+        if card.pooling != "pooler":
+            net.pooler = None  # never used: it would be a parameter without a gradient
+
+    def layers(self) -> Iterable[nn.Module]:
+        layers: nn.ModuleList = self.net.encoder.layer
+        return layers
 
 
-TINY_VOCABULARY = 512
+class XLNet(TextualBackbone):
+    """transformers' XLNet: relative positions, and the summary token <cls> comes last."""
+
+    library = XLNetModel
+    WORDS, SUMMARY, PADDING = 0, 2, 3
+    """Segments of the words and <sep> of a text, of <cls>, and of padding, as pretrained."""
+
+    def __init__(self, card: TextualCard, net: Any) -> None:
+        super().__init__(card, net)
+        net.mask_emb = None  # of words to be predicted in pretraining, never used here
+
+    def layers(self) -> Iterable[nn.Module]:
+        layers: nn.ModuleList = self.net.layer
+        return layers
+
+    def replaced(self, output: Any, change: Callable[[Tensor], Tensor]) -> Any:
+        words, *rest = output  # (l, B, d), then the stream of words to be predicted: None
+        return (change(words.transpose(0, 1)).transpose(0, 1), *rest)
+
+    def inputs(self, tokens: Tensor, is_word: Tensor) -> dict[str, Any]:
+        segments = torch.full_like(tokens, self.WORDS).masked_fill(~is_word, self.PADDING)
+        segments.scatter_(1, last_word(is_word).unsqueeze(1), self.SUMMARY)
+        return {
+            **super().inputs(tokens, is_word),
+            "token_type_ids": segments,
+            "use_mems": False,  # copies of all states, for texts longer than one input
+        }
+
+
+class ClipText(TextualBackbone):
+    """transformers' text tower of CLIP: causal attention, a layer norm after the last layer."""
+
+    library = CLIPTextModel
+
+    def layers(self) -> Iterable[nn.Module]:
+        layers: nn.ModuleList = self.net.encoder.layers
+        return layers
+
+
+FAMILIES: Mapping[str, type[TextualBackbone]] = {"bert": Bert, "xlnet": XLNet, "clip": ClipText}
+"""The adapter of each family of cards."""
 
 
 def build_textual(name: str) -> TextualBackbone:
     """The tiny random backbone; pretrained ones come from `mi2p.models.weights`."""
     card = textual_card(name)
-    config = BertConfig(
-        vocab_size=TINY_VOCABULARY,
-        hidden_size=card.width,
-        num_hidden_layers=card.num_layers,
-        num_attention_heads=4,
-        intermediate_size=2 * card.width,
-        max_position_embeddings=card.max_tokens,
-    )
-    return TextualBackbone(card, BertModel(config))
+    adapter = FAMILIES[card.family]
+    return adapter(card, adapter.library(small_config(card, vocabulary=TINY_VOCABULARY)))
+
+
+def small_config(card: TextualCard, *, vocabulary: int) -> Any:
+    """The library's configuration for the sizes of a card, with narrow feed-forward layers."""
+    hidden = 2 * card.width
+    if card.family == "xlnet":
+        return XLNetConfig(
+            vocab_size=vocabulary,
+            d_model=card.width,
+            n_layer=card.num_layers,
+            n_head=card.num_heads,
+            d_inner=hidden,
+        )
+    sizes = {
+        "vocab_size": vocabulary,
+        "hidden_size": card.width,
+        "num_hidden_layers": card.num_layers,
+        "num_attention_heads": card.num_heads,
+        "intermediate_size": hidden,
+        "max_position_embeddings": card.max_tokens,
+    }
+    if card.family == "clip":
+        ends = {"bos_token_id": HashTokenizer.CLS, "eos_token_id": HashTokenizer.SEP}
+        return CLIPTextConfig(**sizes, **ends, pad_token_id=0)
+    return BertConfig(**sizes)

@@ -5,16 +5,19 @@ Legend: B batch, c channels, h x w cells, S image side in pixels.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import timm
 import torch
 import torchvision
+from timm.models.byobnet import ByoBlockCfg, ByobNet, ByoModelCfg
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mi2p.backbones import VisualCard, visual_card
+from mi2p.backbones import TIMM, VisualCard, visual_card
+from mi2p.models.chains import prune, steps_to, timm_ends
 
 AfterBlock = Callable[[int, Tensor], Tensor]
 """Called with the tap's number (from 1) and the state there; what it returns flows on."""
@@ -25,7 +28,7 @@ def unchanged(tap: int, state: Tensor) -> Tensor:
     return state
 
 
-class VisualBackbone(nn.Module):
+class VisualBackbone(nn.Module, ABC):
     """A CNN from uint8 images to Z', the map before aggregation."""
 
     mean: Tensor
@@ -44,9 +47,9 @@ class VisualBackbone(nn.Module):
         normalised = (images.float() / 255 - self.mean) / self.std  # (B, 3, S, S)
         return self.blocks(normalised, after_block)
 
+    @abstractmethod
     def blocks(self, x: Tensor, after_block: AfterBlock) -> Tensor:
         """Z' of normalised images, with `after_block` called at each tap in order."""
-        raise NotImplementedError
 
     def pool(self, maps: Tensor) -> Tensor:
         """The global feature (B, c') of Z'."""
@@ -90,16 +93,89 @@ class EfficientNetLite(VisualBackbone):
         return out
 
 
+class Chain(VisualBackbone):
+    """A library's CNN whose modules run one after another; a tap is the end of a named one.
+
+    Z' is the output of the last: of the two ResNets it has gone through its ReLU.
+    """
+
+    def __init__(self, card: VisualCard, net: nn.Module, ends: Sequence[str]) -> None:
+        super().__init__(card)
+        self.steps = steps_to(net, ends)
+        self.tap_after = {end: tap for tap, end in enumerate(ends, start=1)}
+        prune(net, self.steps)  # the classifier stays behind: no dead parameters
+        self.net = net
+
+    def blocks(self, x: Tensor, after_block: AfterBlock) -> Tensor:
+        for step in self.steps:
+            x = self.net.get_submodule(step)(x)
+            if step in self.tap_after:
+                x = after_block(self.tap_after[step], x)  # (B, c, h, w)
+        return x
+
+
+RESNET_ENDS = ("layer1", "layer2", "layer3", "layer4")
+CLIP_TRUNK = "resnet50_clip_gap"
+"""timm's name of CLIP's ResNet without the attention pool, which is bound to 224 px."""
+
+
+class SlimBottleneck(torchvision.models.resnet.Bottleneck):
+    """torchvision's block with as many channels behind it as its stage is wide: 64 to 512."""
+
+    expansion = 1
+
+
 def build_visual(name: str) -> VisualBackbone:
     """The backbone called `name` with random weights; `mi2p.models.weights` loads pretrained."""
+    return adapted(name, network_of(name))
+
+
+def network_of(name: str) -> Any:
+    """The network that the backbone `name` is made of, whole, as its library builds it."""
     card = visual_card(name)
+    if name.startswith(TIMM):
+        return timm.create_model(name.removeprefix(TIMM))
     if name == "efficientnet_lite0":
-        return EfficientNetLite(card, timm.create_model("tf_efficientnet_lite0", num_classes=0))
+        return timm.create_model("tf_efficientnet_lite0", num_classes=0)
+    if name == "resnet50_clip":
+        return timm.create_model(CLIP_TRUNK)
     if name == "tiny_densenet":
-        return DenseNet(
-            card,
-            torchvision.models.DenseNet(
-                growth_rate=8, block_config=(2, 2, 2, 2), num_init_features=16, bn_size=2
-            ),
+        return torchvision.models.DenseNet(
+            growth_rate=8, block_config=(2, 2, 2, 2), num_init_features=16, bn_size=2
         )
-    return DenseNet(card, torchvision.models.get_model(name, weights=None))
+    if name == "tiny_resnet":
+        return torchvision.models.ResNet(SlimBottleneck, [1, 1, 1, 1], width_per_group=4)
+    if name == "tiny_clip_resnet":
+        return _tiny_clip(card)
+    return torchvision.models.get_model(name, weights=None)
+
+
+def _tiny_clip(card: VisualCard) -> Any:
+    """timm's resnet50_clip_gap but for its sizes."""
+    blocks = tuple(
+        ByoBlockCfg(type="bottle", d=1, c=channels, s=2 if stage else 1, br=0.25)
+        for stage, channels in enumerate(card.tap_channels)
+    )
+    config = ByoModelCfg(
+        blocks=blocks,
+        stem_chs=(8, 8, 16),
+        stem_type="",
+        stem_pool="avg2",
+        downsample="avg",
+        aa_layer="avg",
+    )
+    # Residual branches that start at zero are for training from scratch; this one is as if
+    # trained.
+    return ByobNet(config, num_classes=0, zero_init_last=False)
+
+
+def adapted(name: str, net: Any) -> VisualBackbone:
+    """The backbone `name` around the network of its library; what it does not use is dropped."""
+    card = visual_card(name)
+    if isinstance(net, torchvision.models.DenseNet):
+        return DenseNet(card, net)
+    if isinstance(net, torchvision.models.ResNet):
+        return Chain(card, net, RESNET_ENDS)
+    if name == "efficientnet_lite0":
+        return EfficientNetLite(card, net)
+    return Chain(card, net, timm_ends(net))
