@@ -7,6 +7,7 @@ there, images that cannot be used, weights that cannot be had.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -101,7 +102,9 @@ def prepare_stores(
         if images.failures:
             _report_failures(console, data, dataset, images, reports)
     pairs = [(data, model) for data, models in wanted.items() for model in dict.fromkeys(models)]
-    for name in dict.fromkeys(name for _, model in pairs for name in (model.visual, model.textual)):
+    for name in dict.fromkeys(
+        name for _, model in pairs for name in (model.visual, model.textual)
+    ):
         if name is not None:
             weights_fingerprint(name, runtime.weights)  # loads them: what is wrong shows now
     made = set[Path]()
@@ -141,9 +144,24 @@ def _report_failures(
 
 
 def _make_shown(console: Console, recipe: Recipe, runtime: Runtime, make: MakeStore) -> Stored:
-    with Bar(console=console, transient=True) as bar:
+    """Make a store with a bar on a terminal, and a line that stays when something was made."""
+    start, done = time.monotonic(), 0
+
+    def progress(count: int) -> None:
+        nonlocal done
+        done = count
+        bar.update(task, completed=count)
+
+    with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(VERBS[recipe.kind], total=recipe.count)
-        return make(recipe, runtime, lambda done: bar.update(task, completed=done))
+        store = make(recipe, runtime, progress)
+    if done:
+        size, seconds = store.nbytes / 1e6, time.monotonic() - start
+        console.print(
+            f"{VERBS[recipe.kind]}: {done} examples, {size:.1f} MB, {seconds:.1f} s",
+            soft_wrap=True,
+        )
+    return store
 
 
 def _sized(sizes: tuple[int, ...]) -> str:

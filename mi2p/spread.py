@@ -83,8 +83,10 @@ def copy_to_nodes(path: Path, cache: Path) -> None:
     others = [n["NodeID"] for n in ray.nodes() if n["Alive"] and n["NodeID"] != here]
     for node in others:
         strategy = NodeAffinitySchedulingStrategy(node, soft=False)
-        receiver = _Receiver.options(num_cpus=0, scheduling_strategy=strategy).remote(
-            str(cache), path.name
+        receiver = (
+            ray.remote(_Receiver)
+            .options(num_cpus=0, scheduling_strategy=strategy)
+            .remote(str(cache), path.name)
         )
         try:
             _send(receiver, path)
@@ -101,7 +103,6 @@ def _send(receiver: Any, path: Path) -> None:
     ray.get(receiver.finish.remote())
 
 
-@ray.remote
 class _Receiver:
     """Writes a copy of a store on the node it runs on, whole or not at all."""
 

@@ -172,7 +172,10 @@ def run(
         )
         prepare_stores(
             console,
-            {data: [s.model for s in todo if s.data == data] for data in {s.data: 0 for s in todo}},
+            {
+                data: [s.model for s in todo if s.data == data]
+                for data in {s.data: 0 for s in todo}
+            },
             places.runtime(),
             reports=results / "bad_images",
             make=make_store,

@@ -156,7 +156,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
 
 def twelve_rows() -> list[TrialSpec]:
     """Table 5's twelve rows, with tiny backbones: CNN and BERT alone and with units."""
-    taps = ((1,), (2,), (3,), (4,), (1, 2, 3, 4))
+    taps: tuple[tuple[int, ...], ...] = ((1,), (2,), (3,), (4,), (1, 2, 3, 4))
     models = [CNN, *(replace(ME_CNN, units=replace(UNITS, attach=t)) for t in taps)]
     taps = ((1,), (2,), (3,), (1, 2), (1, 2, 3))
     models += [BERT, *(replace(ME_BERT, units=replace(UNITS, attach=t)) for t in taps)]

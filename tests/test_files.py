@@ -33,8 +33,17 @@ def test_the_name_appears_only_when_the_content_is_on_the_disk(
 ) -> None:
     path, done = tmp_path / "file", list[str]()
     sync, replace = os.fsync, os.replace
-    monkeypatch.setattr(os, "fsync", lambda fd: (done.append("sync"), sync(fd)))
-    monkeypatch.setattr(os, "replace", lambda a, b: (done.append("name"), replace(a, b)))
+
+    def syncing(descriptor: int) -> None:
+        done.append("sync")
+        sync(descriptor)
+
+    def naming(source: Path, target: Path) -> None:
+        done.append("name")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", syncing)
+    monkeypatch.setattr(os, "replace", naming)
     with whole(path) as partial:
         partial.write_text("text")
         assert not path.exists()

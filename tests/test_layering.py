@@ -66,7 +66,14 @@ def test_this_file_sees_the_code() -> None:
 
 
 SCRIPTS = [dotted(path) for path in modules("sweeps")]
-DECLARATIONS = [*SCRIPTS, "mi2p.options", "mi2p.plan", "mi2p.spec", "mi2p.data", "mi2p.data.__main__"]
+DECLARATIONS = [
+    *SCRIPTS,
+    "mi2p.options",
+    "mi2p.plan",
+    "mi2p.spec",
+    "mi2p.data",
+    "mi2p.data.__main__",
+]
 
 
 @pytest.mark.parametrize("name", DECLARATIONS)

@@ -115,7 +115,8 @@ def test_weights_that_cannot_be_had_stop_it(
 
 
 def test_sizes_beside_table_1(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    def lines(*sizes: int) -> str:
+    def lines(train: int, val: int, test: int) -> str:
+        sizes = (train, val, test)
         source = replace(DATASETS["planted"], paper_sizes=sizes, why="Because.")
         monkeypatch.setitem(DATASETS, "planted", source)
         return "\n".join(size_lines(replace(dataset, notes=("Two texts are empty.",))))

@@ -223,7 +223,12 @@ def test_pruned_and_killed_trials(drawings: Path, tmp_path: Path, num_kills: int
     killer = threading.Thread(target=kill)
     killer.start()
     ended = run_sweep(
-        Console(quiet=True), options, plan, [good, other], drawings, scheduler=StopTheSecond()
+        Console(quiet=True),
+        options,
+        plan,
+        [good, other],
+        (drawings, None),
+        scheduler=StopTheSecond(),
     )
     killer.join()
     assert ended and killed

@@ -12,8 +12,9 @@ import torch
 
 from mi2p import train
 from mi2p.models import build
+from mi2p.runtime import Runtime
 from mi2p.spec import DataSpec, ModelSpec, TrainSpec, TrialSpec, UnitSpec
-from mi2p.train import Outcome, Runtime, fit, parameter_groups
+from mi2p.train import Outcome, fit, parameter_groups
 from tests.planted import planted_xor, register
 
 VISUAL = ModelSpec(name="cnn", visual="tiny_densenet", head_dropout=0.0)

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import tyro
 from rich.console import Console
+from rich.progress import Progress as Bar
 from rich.table import Table
 
 from mi2p.data import DATASETS
@@ -112,6 +113,9 @@ class Info:
 class Describe(OfDataset):
     """The paper's Tables 1 and 2 beside your copy: sizes, classes, texts, images, leaks."""
 
+    max_images: int = 0
+    """Compare at most this many images of each split, evenly spaced; 0 compares all."""
+
     def run(self, console: Console) -> None:
         from analysis.describe import describe
         from mi2p.data.images import read_dataset
@@ -120,7 +124,16 @@ class Describe(OfDataset):
         own = self.protocol()
         dataset = read_dataset(own.data, root)
         why = DATASETS[self.dataset].why
-        paths = describe(dataset, own, why, self.results / "tables")
+        with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
+            task = bar.add_task("reading images", total=len(dataset.examples))
+            paths = describe(
+                dataset,
+                own,
+                why,
+                self.results / "tables",
+                progress=lambda done: bar.update(task, completed=done),
+                max_images=self.max_images,
+            )
         print(paths[0].read_text(encoding="utf-8"))
         for path in paths:
             console.print(str(path), soft_wrap=True)

@@ -2,8 +2,8 @@
 
 The sums inside a network may be taken in another order for another batch shape. Here every call
 of an encoder has the same number of rows (the last are repeated where they do not suffice) and of
-words (padding is added), so an example's features do not depend on which others it came with: those of a store and those computed
-in a training step agree bit for bit on one device.
+words (padding is added), so an example's features do not depend on which others it came with:
+those of a store and those computed in a training step agree bit for bit on one device.
 
 Legend: B batch, l words, d width, c' channels, h' x w' cells, S image side.
 """

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+import transformers
 from safetensors import SafetensorError
 
 from mi2p.backbones import textual_card
@@ -41,6 +42,8 @@ def pretrained_textual(name: str, folder: Path | None) -> TextualBackbone:
     """The transformer called `name`, pretrained; errors as of `mi2p.models.weights`."""
     card, source = textual_card(name), _source(name, folder)
     adapter = FAMILIES[card.family]
+    # Its bar of weights read takes a line of a sweep's output; downloads keep theirs.
+    transformers.utils.logging.disable_progress_bar()
     try:
         net, found = adapter.library.from_pretrained(
             source,

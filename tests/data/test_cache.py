@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -60,9 +61,7 @@ def test_made_once_and_equal(tmp_path: Path, step: int, dtype: Any) -> None:
     for found in (first, second):
         assert (len(found), found.cell, found.dtype) == (10, CELL, dtype)
         np.testing.assert_array_equal(everything(found), values)
-        np.testing.assert_array_equal(
-            found.take(np.array([9, 0, 4, 4])), values[[9, 0, 4, 4]]
-        )
+        np.testing.assert_array_equal(found.take(np.array([9, 0, 4, 4])), values[[9, 0, 4, 4]])
     assert files(tmp_path) == [recipe_of(values).path(tmp_path).name]
 
 
@@ -104,7 +103,7 @@ def test_cells_of_ragged_chunks(tmp_path: Path) -> None:
     recipe = Recipe(kind="words", key={}, count=4, step=2, start=start)
     found = stored(tmp_path, recipe)
     assert (len(found), found.count) == (12, 4)
-    for first, end in zip(edges, edges[1:], strict=False):
+    for first, end in itertools.pairwise(edges):
         np.testing.assert_array_equal(found.cells(first, end), words[first:end])
 
 
@@ -129,7 +128,8 @@ def test_a_read_only_memory_map(tmp_path: Path) -> None:
 def test_failures_are_kept(tmp_path: Path) -> None:
     def start() -> Callable[[slice], Chunk]:
         return lambda rows: Chunk(
-            values=array()[rows], failures={r: f"bad {r}" for r in (1, 9) if rows.start <= r < rows.stop}
+            values=array()[rows],
+            failures={r: f"bad {r}" for r in (1, 9) if rows.start <= r < rows.stop},
         )
 
     recipe = replace(recipe_of(array()), start=start)

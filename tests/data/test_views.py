@@ -67,7 +67,9 @@ def box_of_ink(view: npt.NDArray[np.uint8]) -> tuple[int, int, int, int]:
 def test_longest_side_is_fitted(
     tmp_path: Path, width: int, height: int, size: int, expected: tuple[int, int, int, int]
 ) -> None:
-    view = decode(save(Image.new("RGB", (width, height), RED), tmp_path / "a.png"), View(size=size))
+    view = decode(
+        save(Image.new("RGB", (width, height), RED), tmp_path / "a.png"), View(size=size)
+    )
     assert view.shape == (3, size, size) and view.dtype == np.uint8
     assert box_of_ink(view) == expected
     left, top, right, bottom = expected

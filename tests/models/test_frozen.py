@@ -28,7 +28,9 @@ def test_an_examples_features_do_not_depend_on_its_batch(rows: int) -> None:
     tokens, is_word = texts()
     chosen = torch.randperm(COUNT, generator=torch.Generator().manual_seed(1))[:rows]
     words, maps = (Frozen(load("tiny_" + name, None)) for load, name in LOADERS)
-    assert torch.equal(words.words(tokens[chosen], is_word[chosen]), words.words(tokens, is_word)[chosen])
+    assert torch.equal(
+        words.words(tokens[chosen], is_word[chosen]), words.words(tokens, is_word)[chosen]
+    )
     assert torch.equal(maps.maps(images()[chosen]), maps.maps(images())[chosen])
 
 
@@ -41,7 +43,9 @@ def test_nor_do_those_of_real_encoders(rows: int) -> None:
     # EfficientNet-Lite0 in batches of 7 does not give the bits that it gives in batches of 64.
     tokens, is_word = texts()
     words = Frozen(load_textual("minilm", None))
-    assert torch.equal(words.words(tokens[:rows], is_word[:rows]), words.words(tokens, is_word)[:rows])
+    assert torch.equal(
+        words.words(tokens[:rows], is_word[:rows]), words.words(tokens, is_word)[:rows]
+    )
     maps = Frozen(load_visual("efficientnet_lite0", None))
     assert torch.equal(maps.maps(images()[-rows:]), maps.maps(images())[-rows:])
 
