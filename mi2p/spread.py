@@ -26,6 +26,8 @@ from mi2p.runtime import Runtime
 
 SPREAD_FROM = 1000
 """Examples from which it is worth starting workers, each of which imports torch for seconds."""
+ENCODED = ("words", "maps")
+"""Kinds of stores that a frozen encoder makes."""
 PIECE_BYTES = 64 << 20
 
 
@@ -33,14 +35,27 @@ def make_store(
     recipe: Recipe, runtime: Runtime, progress: Callable[[int], None] = lambda done: None
 ) -> Stored:
     """The store of `recipe` on the driver's machine and on every other node of the cluster."""
-    spread = recipe.count >= SPREAD_FROM and recipe.kind != "tokens"
-    chunks = (lambda: spread_chunks(recipe, gpu=runtime.device == "cuda")) if spread else None
+    chunks = (lambda: spread_chunks(recipe, runtime)) if is_spread(recipe, runtime) else None
     store = stored(runtime.stores, recipe, chunks=chunks, progress=progress, verify=True)
     copy_to_nodes(store.path, runtime.cache)
     return store
 
 
-def spread_chunks(recipe: Recipe, *, gpu: bool) -> Iterator[Chunk]:
+def needs_gpu(recipe: Recipe, runtime: Runtime) -> bool:
+    """Whether an encoder has to run on a GPU."""
+    return runtime.device == "cuda" and recipe.kind in ENCODED
+
+
+def is_spread(recipe: Recipe, runtime: Runtime) -> bool:
+    """Whether workers make the store: where it pays, or where the driver must not.
+
+    The driver's machine may have no GPU, and if it has, Ray gives that to trials.
+    """
+    large = recipe.count >= SPREAD_FROM and recipe.kind != "tokens"
+    return large or needs_gpu(recipe, runtime)
+
+
+def spread_chunks(recipe: Recipe, runtime: Runtime) -> Iterator[Chunk]:
     """Every chunk of `recipe` in order, made by workers on all nodes."""
     import ray.data
 
@@ -49,14 +64,15 @@ def spread_chunks(recipe: Recipe, *, gpu: bool) -> Iterator[Chunk]:
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     count = len(recipe.spans())
-    offered = int(ray.cluster_resources().get("GPU" if gpu and recipe.kind != "images" else "CPU"))
+    gpu = needs_gpu(recipe, runtime)
+    offered = int(ray.cluster_resources().get("GPU" if gpu else "CPU", 1))
     made = ray.data.range(count, override_num_blocks=count).map_batches(
         _Maker,
         fn_constructor_args=(recipe,),
         batch_size=1,
         concurrency=(1, max(1, min(count, offered))),
         num_cpus=1,
-        num_gpus=1 if gpu and recipe.kind != "images" else 0,
+        num_gpus=int(gpu),
     )
     for row in made.iter_rows():
         yield pickle.loads(row["chunk"])

@@ -6,10 +6,37 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mi2p.data.cache import Chunk, Recipe
+from mi2p.runtime import Runtime
+from mi2p.spread import is_spread
+
 ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "count", "device", "expected"),
+    [
+        ("images", 999, "cpu", False),
+        ("images", 1000, "cpu", True),
+        ("maps", 1000, "cpu", True),
+        ("tokens", 99_999, "cpu", False),  # seconds at most
+        ("images", 10, "cuda", False),
+        ("maps", 10, "cuda", True),  # the driver may have no GPU, and must not use a trial's
+        ("words", 10, "cuda", True),
+    ],
+)
+def test_what_is_left_to_workers(kind: str, count: int, device: Any, expected: bool) -> None:
+    recipe = Recipe(kind=kind, key={}, count=count, step=64, start=lambda: never)
+    assert is_spread(recipe, Runtime(cache=Path(), device=device)) == expected
+
+
+def never(rows: slice) -> Chunk:
+    raise AssertionError("made")
+
 
 SPREADING = """
 import os, sys

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mi2p.data.example import SPLITS, Dataset, Example
-from mi2p.data.food101_files import Listed, first, read_pages, read_split_file, read_titles
+from mi2p.data.food101_files import read_pages, read_titles
 from mi2p.data.places import VARIABLE, DataUnavailable, find_folder
+from mi2p.data.split_files import Listed, first, read_split_file
 
 NAMES = ("UPMC_Food101", "food101", "upmcfood101")
 USUAL = Path("data/food101")

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from mi2p.data.example import SPLITS, Dataset, Example
-from mi2p.data.food101_files import Listed, clean, first, is_strings, read_json, read_split_file
 from mi2p.data.places import VARIABLE, find_folder
+from mi2p.data.split_files import Listed, clean, first, is_strings, read_json, read_split_file
 
 TextField = Literal["plot_longest", "plot_first", "plot_outline"]
 

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -120,24 +120,11 @@ def test_importing_it_loads_neither_torch_nor_pyplot() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 @pytest.mark.parametrize("name", ["openclipart", "crisismmd_task3", "food101"])
-def test_the_latex_compiles_with_booktabs_alone_and_fits(tmp_path: Path, name: str) -> None:
+def test_the_latex_compiles_with_booktabs_alone_and_fits(
+    tmp_path: Path, compiles: Callable[[Path, str], None], name: str
+) -> None:
     names = [f"a_rather_long_class_name_{i}" for i in range(101)]
     rows = [("train", "", (i,)) for i in range(101)]
     made = made_up(tmp_path / "data", rows, classes=names, name=name)
-    tex = written(made, tmp_path / "out")[1].resolve().as_posix()
-    paper = tmp_path / "paper.tex"
-    head = r"\documentclass{article}\usepackage{booktabs}\begin{document}"
-    paper.write_text(rf"{head}\input{{{tex}}}\end{{document}}")
-    ran = subprocess.run(
-        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", paper.name],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stdout[-2000:]
-    for complaint in ("Missing character", "Overfull", "Float too large", "multiply defined"):
-        assert complaint not in ran.stdout
+    compiles(written(made, tmp_path / "out")[1], r"\documentclass{article}")
