@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -30,9 +31,16 @@ def command(drawings: Path, folder: Path, *more: str) -> list[str]:
     ]
 
 
-def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+def run(arguments: list[str], folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     folder.mkdir(parents=True, exist_ok=True)
-    return subprocess.run(arguments, cwd=folder, capture_output=True, text=True, timeout=400)
+    return subprocess.run(
+        arguments,
+        cwd=folder,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
 
 
 def table(folder: Path) -> bytes:
@@ -54,15 +62,38 @@ def wait_for_rows(folder: Path, count: int, process: subprocess.Popen[str]) -> N
         time.sleep(0.2)
 
 
+WATCHING = """
+import os, sys
+
+log = os.open(os.environ["OPENED"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+def write_down(event, arguments):
+    if event == "open" and str(arguments[0]).endswith(".png"):
+        os.write(log, f"{arguments[0]}\\n".encode())
+
+sys.addaudithook(write_down)
+"""
+"""A `sitecustomize` module: every process of a sweep writes down which pictures it opens."""
+
+
 @pytest.fixture(scope="session")
 def undisturbed(drawings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the sweep ran to its end."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    done = run(command(drawings, folder), folder)
+    (folder / "sitecustomize.py").write_text(WATCHING)
+    watched = {"OPENED": str(folder / "opened.log"), "PYTHONPATH": str(folder)}
+    done = run(command(drawings, folder), folder, **watched)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{NUM_ROWS} rows x 1 seeds: 0 done, 0 failed, {NUM_ROWS} to run" in done.stdout
     assert "table: " in done.stdout and "next: tensorboard" in done.stdout
     return folder
+
+
+@pytest.mark.slow
+def test_a_sweep_opens_each_picture_once(undisturbed: Path) -> None:
+    opened = Counter((undisturbed / "opened.log").read_text().split("\n")[:-1])
+    assert len(opened) == 3 * 48  # all that `--smoke` uses, in 11 trials of all its processes
+    assert set(opened.values()) == {1}
 
 
 @pytest.mark.slow

@@ -139,6 +139,9 @@ class Describe(OfDataset):
             console.print(str(path), soft_wrap=True)
 
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+
 Command = Annotated[
     Annotated[Prepare, tyro.conf.subcommand("prepare")]
     | Annotated[Check, tyro.conf.subcommand("check")]
@@ -218,6 +221,9 @@ def main(arguments: list[str] | None = None) -> None:
     console = make_console()
     try:
         command.run(console)
+    except KeyboardInterrupt:
+        console.print("interrupted; stores that were finished are kept")
+        sys.exit(INTERRUPTED)
     except (ValueError, RuntimeError, OSError) as error:
         told = "\n".join([str(error), *getattr(error, "__notes__", [])])
         console.print(f"error: {told}", style="red", markup=False, soft_wrap=True)

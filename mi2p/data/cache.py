@@ -166,7 +166,11 @@ def stored(
         with FileLock(f"{path}.lock"):
             found = _opened(path, verify)  # another process may have made it meanwhile
             if found is None:
-                _write(path, recipe, (chunks or recipe.chunks)(), progress)
+                try:
+                    _write(path, recipe, (chunks or recipe.chunks)(), progress)
+                except OSError as error:  # Arrow's own message does not say which file
+                    error.add_note(f"while making {path}")
+                    raise
                 found = Stored(path)
     return found
 

@@ -177,8 +177,11 @@ def test_too_small_a_disk_is_found_at_the_first_chunk(
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=2_000_000))
     seen: list[int] = []
     recipe = recipe_of(np.ones((40, 100_000), np.uint8))
-    with pytest.raises(OSError, match=r"40 examples\) needs about 4 MB, but 2 MB are free in"):
+    with pytest.raises(
+        OSError, match=r"40 examples\) needs about 4 MB, but 2 MB are free in"
+    ) as full:
         stored(tmp_path, recipe, progress=seen.append)
+    assert full.value.__notes__ == [f"while making {recipe.path(tmp_path)}"]
     assert seen == [] and files(tmp_path) == []
 
 
