@@ -91,6 +91,10 @@ def prepare_stores(
     from mi2p.inputs import NOT_CACHED
     from mi2p.models.weights import weights_fingerprint
 
+    pairs = [(data, model) for data, models in wanted.items() for model in dict.fromkeys(models)]
+    for name in dict.fromkeys(name for _, m in pairs for name in (m.visual, m.textual)):
+        if name is not None:
+            weights_fingerprint(name, runtime.weights)  # loads them: what is wrong shows now
     told = set[str]()
     for data in wanted:
         dataset = read_dataset(data, runtime.data)
@@ -101,12 +105,6 @@ def prepare_stores(
         images = _make_shown(console, image_recipe(dataset, view_of(data)), runtime, make)
         if images.failures:
             _report_failures(console, data, dataset, images, reports)
-    pairs = [(data, model) for data, models in wanted.items() for model in dict.fromkeys(models)]
-    for name in dict.fromkeys(
-        name for _, model in pairs for name in (model.visual, model.textual)
-    ):
-        if name is not None:
-            weights_fingerprint(name, runtime.weights)  # loads them: what is wrong shows now
     made = set[Path]()
     for data, model in pairs:
         for recipe in recipes(data, model, runtime):

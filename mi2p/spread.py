@@ -7,6 +7,7 @@ not have it, so that trials find it wherever they run. With a shared folder noth
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import warnings
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from mi2p.data.cache import Chunk, Recipe, Stored, stored
+from mi2p.data.images import DECODE_WORKERS
 from mi2p.files import whole
 from mi2p.runtime import Runtime
 
@@ -49,10 +51,16 @@ def needs_gpu(recipe: Recipe, runtime: Runtime) -> bool:
 def is_spread(recipe: Recipe, runtime: Runtime) -> bool:
     """Whether workers make the store: where it pays, or where the driver must not.
 
-    The driver's machine may have no GPU, and if it has, Ray gives that to trials.
+    The driver decodes with two threads and encodes with one. Its machine may have no GPU, and if
+    it has, Ray gives that to trials.
     """
     large = recipe.count >= SPREAD_FROM and recipe.kind != "tokens"
-    return large or needs_gpu(recipe, runtime)
+    return needs_gpu(recipe, runtime) or (large and num_cpus() > DECODE_WORKERS)
+
+
+def num_cpus() -> int:
+    """CPUs of the cluster."""
+    return int(ray.cluster_resources().get("CPU", 1))
 
 
 def spread_chunks(recipe: Recipe, runtime: Runtime) -> Iterator[Chunk]:
@@ -61,16 +69,17 @@ def spread_chunks(recipe: Recipe, runtime: Runtime) -> Iterator[Chunk]:
 
     context = ray.data.DataContext.get_current()
     context.execution_options.preserve_order = True
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
+    context.enable_progress_bars = False  # the sweep has its own
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     count = len(recipe.spans())
     gpu = needs_gpu(recipe, runtime)
-    offered = int(ray.cluster_resources().get("GPU" if gpu else "CPU", 1))
+    offered = int(ray.cluster_resources().get("GPU", 1)) if gpu else num_cpus()
+    held = ray.put(recipe)  # must outlive workers that are started again
     made = ray.data.range(count, override_num_blocks=count).map_batches(
         _Maker,
-        fn_constructor_args=(recipe,),
+        fn_constructor_args=([held],),
         batch_size=1,
-        concurrency=(1, max(1, min(count, offered))),
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=max(1, min(count, offered))),
         num_cpus=1,
         num_gpus=int(gpu),
     )
@@ -81,7 +90,8 @@ def spread_chunks(recipe: Recipe, runtime: Runtime) -> Iterator[Chunk]:
 class _Maker:
     """A Ray Data worker: makes the chunks whose numbers it gets."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, held: list[ray.ObjectRef]) -> None:
+        recipe: Recipe = ray.get(held[0])
         self.spans, self.make = recipe.spans(), recipe.start()
 
     def __call__(self, batch: dict[str, NDArray[np.int64]]) -> dict[str, Any]:

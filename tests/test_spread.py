@@ -29,9 +29,18 @@ ROOT = Path(__file__).parents[1]
         ("words", 10, "cuda", True),
     ],
 )
-def test_what_is_left_to_workers(kind: str, count: int, device: Any, expected: bool) -> None:
+def test_what_is_left_to_workers(
+    kind: str, count: int, device: Any, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mi2p.spread.num_cpus", lambda: 3)
     recipe = Recipe(kind=kind, key={}, count=count, step=64, start=lambda: never)
     assert is_spread(recipe, Runtime(cache=Path(), device=device)) == expected
+
+
+def test_two_cpus_are_no_more_than_the_driver_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mi2p.spread.num_cpus", lambda: 2)
+    recipe = Recipe(kind="images", key={}, count=10_000, step=64, start=lambda: never)
+    assert not is_spread(recipe, Runtime(cache=Path(), device="cpu"))
 
 
 def never(rows: slice) -> Chunk:
@@ -56,7 +65,7 @@ folder = Path(sys.argv[1])
 # Two nodes of one machine; a variable in the name of the cache gives each a disk of its own.
 cluster = Cluster()
 cluster.add_node(num_cpus=1, env_vars={"SCRATCH": str(folder / "a")})
-cluster.add_node(num_cpus=1, env_vars={"SCRATCH": str(folder / "b")})
+cluster.add_node(num_cpus=2, env_vars={"SCRATCH": str(folder / "b")})
 cluster.add_node(num_cpus=0, env_vars={"SCRATCH": str(folder / "a")})  # shares a's folder
 ray.init(
     address=cluster.address,

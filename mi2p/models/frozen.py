@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-ROWS = 16
+ROWS = 32
 """Examples in every call of an encoder."""
 FEATURE_TYPES = {"float32": torch.float32, "float16": torch.float16}
 """What `DataSpec.features` names."""
