@@ -2,8 +2,9 @@
 
 Conditions that trials must share before they are averaged or compared:
 
-- In a row (`SAME_IN_ROW`): everything in the spec but the seed, the data, the numeric precision,
-  and the versions of this code and of torch, either of which may change what a spec means.
+- In a row (`SAME_IN_ROW`): everything in the spec but the seed, the data, the pretrained weights,
+  the numeric precision, and the versions of this code and of torch, either of which may change
+  what a spec means.
 - In a table (`SAME_IN_TABLE`): the data and the precision, since rows are compared.
 
 The device is left free. One row on two kinds of GPU is what a mixed cluster gives; at one
@@ -24,7 +25,7 @@ import pandas as pd
 from mi2p.plan import Plan, PlanRow, read_plan
 from mi2p.store import trial_row
 
-SAME_IN_ROW = ("data_fingerprint", "precision", "torch_version", "code_version")
+SAME_IN_ROW = ("data_fingerprint", "weights", "precision", "torch_version", "code_version")
 SAME_IN_TABLE = ("data.name", "data.limit", "data_fingerprint", "precision")
 
 

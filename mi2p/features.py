@@ -9,14 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import nn
 
-from mi2p.data.cache import Chunk, Recipe, stored
-from mi2p.data.images import image_recipe, read_dataset, view_of
-from mi2p.models.frozen import FEATURE_TYPES, Frozen
+from mi2p.data.cache import Chunk, Recipe, Stored, open_store, stored
+from mi2p.data.example import Dataset
+from mi2p.data.images import image_recipe, label, read_dataset
+from mi2p.models.frozen import FEATURE_TYPES, ROWS, Frozen
 from mi2p.models.weights import (
     load_textual,
     load_tokenizer,
@@ -48,15 +50,36 @@ def recipes(data: DataSpec, model: ModelSpec, runtime: Runtime) -> list[Recipe]:
     dataset = read_dataset(data, runtime.data)
     augmented_maps = model.units is not None and not caches_maps(data)
     if model.visual is not None and (model.reads == "visual" or augmented_maps):
-        found.append(image_recipe(dataset, view_of(data)))
+        found.append(image_recipe(data, dataset))
     if model.textual is not None:
         found.append(token_recipe(data, model.textual, runtime))
     if model.units is not None and model.reads == "visual":
         found.append(word_recipe(data, model.textual or "", runtime))
     if model.units is not None and model.reads == "textual" and not augmented_maps:
-        found.append(image_recipe(dataset, view_of(data)))
+        found.append(image_recipe(data, dataset))
         found.append(map_recipe(data, model.visual or "", runtime))
     return found
+
+
+def opened(runtime: Runtime, name: str, recipe: Callable[[], Recipe]) -> Stored:
+    """The store labelled `name` that a sweep has prepared, or else that of `recipe`."""
+    prepared = runtime.prepared.get(name)
+    found = open_store(runtime.stores / prepared) if prepared else None
+    return stored(runtime.stores, recipe()) if found is None else found
+
+
+def open_images(data: DataSpec, dataset: Dataset, runtime: Runtime) -> Stored:
+    """Decoded images, made here if they are not there."""
+    return opened(runtime, label("images", data, dataset), lambda: image_recipe(data, dataset))
+
+
+def open_features(
+    kind: Literal["tokens", "words", "maps"], data: DataSpec, encoder: str, runtime: Runtime
+) -> Stored:
+    """Token ids, T' or Z' of the transformer or CNN called `encoder`, made if not there."""
+    make = {"tokens": token_recipe, "words": word_recipe, "maps": map_recipe}[kind]
+    name = label(kind, data, read_dataset(data, runtime.data), encoder)
+    return opened(runtime, name, lambda: make(data, encoder, runtime))
 
 
 def token_recipe(data: DataSpec, encoder: str, runtime: Runtime) -> Recipe:
@@ -73,6 +96,7 @@ def token_recipe(data: DataSpec, encoder: str, runtime: Runtime) -> Recipe:
         count=len(dataset.examples),
         step=TEXTS_PER_CHUNK,
         start=_Tokenize(data, encoder, runtime),
+        label=label("tokens", data, dataset, encoder),
     )
 
 
@@ -85,18 +109,21 @@ def word_recipe(data: DataSpec, encoder: str, runtime: Runtime) -> Recipe:
         count=tokens.count,
         step=FEATURES_PER_CHUNK,
         start=_EncodeWords(data, encoder, runtime),
+        label=label("words", data, read_dataset(data, runtime.data), encoder),
     )
 
 
 def map_recipe(data: DataSpec, encoder: str, runtime: Runtime) -> Recipe:
     """Z' (N, c', h', w') of the frozen encoder called `encoder`."""
-    images = image_recipe(read_dataset(data, runtime.data), view_of(data))
+    dataset = read_dataset(data, runtime.data)
+    images = image_recipe(data, dataset)
     return Recipe(
         kind="maps",
         key={"images": dict(images.key), **_encoded(data, encoder, runtime)},
         count=images.count,
         step=FEATURES_PER_CHUNK,
         start=_EncodeMaps(data, encoder, runtime),
+        label=label("maps", data, dataset, encoder),
     )
 
 
@@ -106,6 +133,7 @@ def _encoded(data: DataSpec, encoder: str, runtime: Runtime) -> dict[str, object
         "weights": weights_fingerprint(encoder, runtime.weights),
         "dtype": data.features,
         "device": runtime.torch_device().type,
+        "rows": ROWS,
         "torch": torch.__version__,
         "version": FEATURE_VERSION,
     }
@@ -148,8 +176,7 @@ class _Tokenize(_Make):
 
 class _EncodeWords(_Make):
     def __call__(self) -> Callable[[slice], Chunk]:
-        recipe = token_recipe(self.data, self.encoder, self.runtime)
-        store = stored(self.runtime.stores, recipe)
+        store = open_features("tokens", self.data, self.encoder, self.runtime)
         encoder = self._frozen(load_textual)
 
         def chunk(rows: slice) -> Chunk:
@@ -165,7 +192,7 @@ class _EncodeWords(_Make):
 class _EncodeMaps(_Make):
     def __call__(self) -> Callable[[slice], Chunk]:
         dataset = read_dataset(self.data, self.runtime.data)
-        store = stored(self.runtime.stores, image_recipe(dataset, view_of(self.data)))
+        store = open_images(self.data, dataset, self.runtime)
         encoder = self._frozen(load_visual)
 
         def chunk(rows: slice) -> Chunk:

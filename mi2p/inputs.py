@@ -15,17 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mi2p.data.cache import Stored, stored
+from mi2p.data.cache import Stored
 from mi2p.data.example import Dataset
-from mi2p.data.images import (
-    check_images,
-    image_recipe,
-    read_dataset,
-    usable,
-    view_of,
-)
+from mi2p.data.images import check_images, check_splits, read_dataset, usable, view_of
 from mi2p.data.views import View
-from mi2p.features import PADDING, caches_maps, map_recipe, token_recipe, word_recipe
+from mi2p.features import PADDING, TEXTS_PER_CHUNK, caches_maps, open_features, open_images
 from mi2p.models import Batch
 from mi2p.runtime import Runtime
 from mi2p.spec import DataSpec, ModelSpec
@@ -114,7 +108,7 @@ def prepare(data: DataSpec, model: ModelSpec, runtime: Runtime) -> Inputs:
 
     Raises `BadImages` when images are read and some cannot be used, unless these are skipped.
     """
-    dataset, view, folder = read_dataset(data, runtime.data), view_of(data), runtime.stores
+    dataset = read_dataset(data, runtime.data)
     expanded, visual = model.units is not None, model.reads == "visual"
     augmented_maps = expanded and not visual and not caches_maps(data)
     reads_images = visual or augmented_maps
@@ -122,27 +116,26 @@ def prepare(data: DataSpec, model: ModelSpec, runtime: Runtime) -> Inputs:
         everything=dataset,
         usable=np.ones(len(dataset.examples), bool),
         labels=_labels(dataset),
-        view=view,
+        view=view_of(data),
     )
     # Skipped examples are the same for models that read no image: their rows are compared.
     if model.visual is not None or data.on_bad_image == "skip":
-        images = stored(folder, image_recipe(dataset, view))
+        images = open_images(data, dataset, runtime)
         if data.on_bad_image == "fail":
             check_images(dataset, images)
         inputs = replace(
             inputs, usable=usable(dataset, images), images=images if reads_images else None
         )
+        check_splits(dataset, inputs.dataset)
     if model.textual is not None:
-        tokens = stored(folder, token_recipe(data, model.textual, runtime))
-        inputs = replace(inputs, tokens=tokens)
+        inputs = replace(inputs, tokens=open_features("tokens", data, model.textual, runtime))
     if expanded and visual:
-        words = stored(folder, word_recipe(data, model.textual or "", runtime))
+        words = open_features("words", data, model.textual or "", runtime)
         inputs = replace(inputs, words=words, first_words=_starts(inputs.tokens))
     if augmented_maps:
         logger.warning("%s", NOT_CACHED)
     elif expanded and not visual:
-        maps = stored(folder, map_recipe(data, model.visual or "", runtime))
-        inputs = replace(inputs, maps=maps)
+        inputs = replace(inputs, maps=open_features("maps", data, model.visual or "", runtime))
     return inputs
 
 
@@ -158,8 +151,11 @@ def _labels(dataset: Dataset) -> Tensor:
 def _starts(tokens: Stored | None) -> NDArray[np.int64]:
     """Where each text's words begin, and where the last one's end."""
     assert tokens is not None
-    lengths = (tokens.take(np.arange(len(tokens))) != PADDING).sum(1)
-    return np.concatenate([[0], np.cumsum(lengths)])
+    starts = np.zeros(len(tokens) + 1, np.int64)
+    for first in range(0, len(tokens), TEXTS_PER_CHUNK):
+        rows = np.arange(first, min(first + TEXTS_PER_CHUNK, len(tokens)))
+        starts[rows + 1] = (tokens.take(rows) != PADDING).sum(1)
+    return starts.cumsum()
 
 
 def _squares(

@@ -23,6 +23,12 @@ def require(holds: bool, rule: str, **values: object) -> None:
         raise ValueError(f"`{rule}` must hold, but got {got}")
 
 
+def check_tokens(textual: str, max_tokens: int) -> None:
+    """No transformer takes more word pieces than it has positions; else `ValueError`."""
+    longest = textual_card(textual).max_tokens
+    require(max_tokens <= longest, f"max_tokens <= {longest} for {textual}", max_tokens=max_tokens)
+
+
 def check_attach(model: ModelSpec, units: UnitSpec) -> None:
     """Units sit at taps that the trained backbone has; else `ValueError` with its taps."""
     if model.reads == "visual":

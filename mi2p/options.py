@@ -16,39 +16,19 @@ SMOKE_LIMIT = 48
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepOptions:
-    """Where and how a sweep runs, and on what data; what it trains is declared by the script."""
+class DataOptions:
+    """Which data, where they and what is made of them lie; None stands for the data set's own."""
 
     dataset: str = "openclipart"
     """Data set: openclipart, openclipart-tags, crisismmd_task1..3, food101, mmimdb."""
-    seeds: tuple[int, ...] = (0, 1, 2)
-    """A trial per row and seed; tables show mean and sample standard deviation over them."""
-    rows: tuple[str, ...] = ()
-    """Run only these rows, by the key the plan prints; all by default."""
-    gpus_per_trial: float | None = None
-    """GPUs of a trial: 0, a fraction, or 1. Default: 1 where the cluster has GPUs, else 0."""
-    max_concurrent: int = 0
-    """Trials at a time; 0 runs as many as fit."""
-    address: str | None = None
-    """Ray cluster to use: auto, or host:port. Default: a private one on this machine."""
-    results: Path = Path("results")
-    """Folder of trial rows, predictions, curves and tables."""
     data: Path | None = None
     """Folder of the data set. Default: $MI2P_DATA, the system's, or data/ (fetched into it)."""
     weights: Path | None = None
     """Folder of pretrained weights. Default: $MI2P_WEIGHTS, packaged ones, or the hub."""
     cache: Path = Path("cache")
-    """Folder of decoded images and frozen features, shared by all trials; safe to delete."""
-    retry_failed: bool = False
-    """Run trials again that ended with an error."""
-    dry_run: bool = False
-    """Print the plan and stop."""
-    yes: bool = False
-    """Do not ask before starting."""
-    smoke: bool = False
-    """The whole path to a table in under 2 minutes: 1 seed, 1 epoch, 48 examples per split."""
-    epochs: int | None = None
-    """Epochs; validation chooses the best. None: the data set's own, mi2p/data/protocols.py."""
+    """Folder of decoded images and features; $VARIABLES are those of each machine."""
+    results: Path = Path("results")
+    """Folder of trial rows, predictions, curves and tables."""
     image_size: int | None = None
     """Pixels. None: the data set's own (128 for openclipart, else 256: 8 heads fit each map)."""
     max_tokens: int | None = None
@@ -70,6 +50,36 @@ class SweepOptions:
     features: Literal["float32", "float16"] | None = None
     """Type in which frozen features are kept. None: the data set's own (float32)."""
 
+    def limit(self) -> int:
+        """Examples of each split; 0 is all."""
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepOptions(DataOptions):
+    """Where and how a sweep runs, and on what data; what it trains is declared by the script."""
+
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """A trial per row and seed; tables show mean and sample standard deviation over them."""
+    rows: tuple[str, ...] = ()
+    """Run only these rows, by the key the plan prints; all by default."""
+    gpus_per_trial: float | None = None
+    """GPUs of a trial: 0, a fraction, or 1. Default: 1 where the cluster has GPUs, else 0."""
+    max_concurrent: int = 0
+    """Trials at a time; 0 runs as many as fit."""
+    address: str | None = None
+    """Ray cluster to use: auto, or host:port. Default: a private one on this machine."""
+    retry_failed: bool = False
+    """Run trials again that ended with an error."""
+    dry_run: bool = False
+    """Print the plan and stop."""
+    yes: bool = False
+    """Do not ask before starting."""
+    smoke: bool = False
+    """The whole path to a table in under 2 minutes: 1 seed, 1 epoch, 48 examples per split."""
+    epochs: int | None = None
+    """Epochs; validation chooses the best. None: the data set's own, mi2p/data/protocols.py."""
+
     def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
             raise ValueError(
@@ -80,8 +90,11 @@ class SweepOptions:
         if self.max_concurrent < 0:
             raise ValueError(f"--max-concurrent must be >= 0, but got {self.max_concurrent}")
 
+    def limit(self) -> int:
+        return SMOKE_LIMIT if self.smoke else 0
 
-def data_spec(options: SweepOptions) -> DataSpec:
+
+def data_spec(options: DataOptions) -> DataSpec:
     """What the data set's protocol says, where the user did not say otherwise.
 
     `ValueError` for an unknown data set, and for an option that it does not have.
@@ -92,9 +105,8 @@ def data_spec(options: SweepOptions) -> DataSpec:
         for entry in dataclasses.fields(DataSpec)
         if entry.name not in ("name", "limit")
     }
-    limit = SMOKE_LIMIT if options.smoke else own.limit
     given = {name: value for name, value in asked.items() if value is not None}
-    return dataclasses.replace(own, limit=limit, **given)
+    return dataclasses.replace(own, limit=options.limit(), **given)
 
 
 def train_spec(options: SweepOptions, reads: Literal["visual", "textual"]) -> TrainSpec:

@@ -16,13 +16,13 @@ from rich.console import Console
 from rich.progress import Progress as Bar
 
 from mi2p.data import DATASETS, Dataset, ensure
-from mi2p.data.cache import Recipe, Stored, stored
+from mi2p.data.cache import Recipe, Stored, expanded, stored
 from mi2p.data.example import SPLITS
 from mi2p.data.images import (
     check_images,
+    check_splits,
     image_recipe,
     read_dataset,
-    view_of,
     without,
     write_report,
 )
@@ -49,17 +49,34 @@ def make_here(recipe: Recipe, runtime: Runtime, progress: Callable[[int], None])
 
 
 def find_inputs(
-    console: Console, name: str, data: Path | None, weights: Path | None
+    console: Console, name: str, *, data: Path | None, weights: Path | None, cache: Path
 ) -> tuple[Path, Path | None]:
     """The absolute folders of the data set, fetched if need be, and of weights, if any.
 
-    Raises DataUnavailable for data, ValueError for weights that are not there.
+    Raises DataUnavailable for data, ValueError for weights that are not there or a folder of
+    stores that cannot be written to.
     """
+    _check_cache(expanded(cache))
     named = weights or os.environ.get("MI2P_WEIGHTS")
     folder = Path(named).absolute() if named else None
     if folder is not None and not folder.is_dir():
         raise ValueError(f"--weights must be a folder, but {folder} is not one")
     return ensure(name, data, echo=console.print).absolute(), folder
+
+
+def _check_cache(folder: Path) -> None:
+    """Better now than after an hour of reading."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"--cache must be a folder or a new one: {error}") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ValueError(f"--cache must be a folder that can be written to, but {folder} cannot")
+
+
+def absolute_cache(cache: Path) -> Path:
+    """The folder of stores; one that begins with a variable is for each machine to expand."""
+    return cache if str(cache).startswith("$") else cache.absolute()
 
 
 def size_lines(dataset: Dataset) -> Iterator[str]:
@@ -84,6 +101,7 @@ def prepare_stores(
 ) -> None:
     """Make the stores of all images, and all others that the models of each data set read.
 
+    Their names are added to `runtime.prepared`, by which trials open them.
     Bad images end this with BadImages, which names their report in the folder `reports`, or are
     reported there and left out, as the spec says. Raises what loading weights raises.
     """
@@ -102,14 +120,12 @@ def prepare_stores(
             if line not in told:  # specs that differ in the length of texts have the same sizes
                 console.print(line, markup=False, soft_wrap=True)
                 told.add(line)
-        images = _make_shown(console, image_recipe(dataset, view_of(data)), runtime, make)
+        images = _make_shown(console, image_recipe(data, dataset), runtime, make)
         if images.failures:
             _report_failures(console, data, dataset, images, reports)
-    made = set[Path]()
     for data, model in pairs:
         for recipe in recipes(data, model, runtime):
-            if (path := recipe.path(runtime.stores)) not in made:
-                made.add(path)
+            if recipe.label not in runtime.prepared:
                 _make_shown(console, recipe, runtime, make)
     if any(_reads_maps(model) and not caches_maps(data) for data, model in pairs):
         console.print(f"note: {NOT_CACHED}")
@@ -122,7 +138,8 @@ def _reads_maps(model: ModelSpec) -> bool:
 def _report_failures(
     console: Console, data: DataSpec, dataset: Dataset, images: Stored, reports: Path
 ) -> None:
-    report = write_report(dataset, images, reports)
+    rest = without(dataset, images)
+    report = write_report(dataset, images, rest, reports)
     if data.on_bad_image == "fail":
         try:
             check_images(dataset, images)
@@ -132,7 +149,7 @@ def _report_failures(
                 "out of every trial with --on-bad-image skip."
             )
             raise
-    rest = without(dataset, images)
+    check_splits(dataset, rest)
     left = ", ".join(f"{split} {len(rest.split(split))}" for split in SPLITS)
     console.print(
         f"note: {len(images.failures)} images cannot be used ({report}); left: {left}",
@@ -153,6 +170,7 @@ def _make_shown(console: Console, recipe: Recipe, runtime: Runtime, make: MakeSt
     with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(VERBS[recipe.kind], total=recipe.count)
         store = make(recipe, runtime, progress)
+    runtime.prepared[recipe.label] = store.path.name
     if done:
         size, seconds = store.nbytes / 1e6, time.monotonic() - start
         console.print(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import torch
+
+from mi2p.data.cache import expanded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,11 +25,17 @@ class Runtime:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = 1
     """CPU threads; they change the order of sums, so a sweep keeps one number for all."""
+    prepared: dict[str, str] = field(default_factory=dict)
+    """Names of stores that are made, by `Recipe.label`: `prepare_stores` adds what it makes.
+
+    A trial opens them by name. It need not load a frozen encoder to know the key of its features,
+    and its machine's copy of the data may have other times. Other stores are found by their key.
+    """
 
     @property
     def stores(self) -> Path:
         """The folder of the stores on this machine."""
-        return Path(os.path.expandvars(self.cache))
+        return expanded(self.cache)
 
     def torch_device(self) -> torch.device:
         """The device that "auto" means here."""

@@ -16,10 +16,11 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from mi2p.backbones import textual_card, visual_card
-from mi2p.legality import check_attach, check_heads, require
+from mi2p.legality import check_attach, check_heads, check_tokens, require
 
 ID_LENGTH = 12
 
@@ -139,6 +140,8 @@ class DataSpec(_Fields):
         )
         require(self.max_tokens >= 3, "max_tokens >= 3", max_tokens=self.max_tokens)
         require(self.limit >= 0, "limit >= 0", limit=self.limit)
+        splits = PurePosixPath(self.splits).as_posix() if self.splits else ""
+        object.__setattr__(self, "splits", splits)  # a/ and ./a are a
         for option, takers in OPTION_TAKERS.items():
             default = type(self).__dataclass_fields__[option].default
             if getattr(self, option) != default and not self.name.startswith(takers):
@@ -264,21 +267,25 @@ class TrialSpec(_Fields):
         require(self.seed >= 0, "seed >= 0", seed=self.seed)
         units = self.model.units
         if self.model.textual is not None:
-            longest = textual_card(self.model.textual).max_tokens
-            require(
-                self.data.max_tokens <= longest,
-                f"max_tokens <= {longest} for {self.model.textual}",
-                max_tokens=self.data.max_tokens,
-            )
+            check_tokens(self.model.textual, self.data.max_tokens)
         if units is not None:
             check_attach(self.model, units)
             check_heads(self.model, units, self.data.image_size)
 
     @property
     def trial_id(self) -> str:
-        """The identity: hex digits of a hash over every field."""
-        text = json.dumps(_identity(self), sort_keys=True, separators=(",", ":"))
+        """The identity: hex digits of a hash over every field that the trial reads."""
+        plain = _identity(self)
+        for name in self._unread():
+            plain["data"].pop(name, None)
+        text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]
+
+    def _unread(self) -> tuple[str, ...]:
+        """Fields of the data, of those that came later, that change nothing for this model."""
+        if self.model.units is not None:
+            return ()
+        return ("features",) if self.model.visual else ("features", "view", "augment")
 
 
 def _identity(value: _Fields) -> dict[str, Any]:

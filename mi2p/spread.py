@@ -8,7 +8,6 @@ not have it, so that trials find it wherever they run. With a shared folder noth
 from __future__ import annotations
 
 import logging
-import os
 import pickle
 import warnings
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ import ray
 from numpy.typing import NDArray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from mi2p.data.cache import Chunk, Recipe, Stored, stored
+from mi2p.data.cache import Chunk, Recipe, Stored, expanded, open_store, stored
 from mi2p.data.images import DECODE_WORKERS
 from mi2p.files import whole
 from mi2p.runtime import Runtime
@@ -36,7 +35,12 @@ PIECE_BYTES = 64 << 20
 def make_store(
     recipe: Recipe, runtime: Runtime, progress: Callable[[int], None] = lambda done: None
 ) -> Stored:
-    """The store of `recipe` on the driver's machine and on every other node of the cluster."""
+    """The store of `recipe` on the driver's machine and on every other node of the cluster.
+
+    ValueError if the runtime leaves the device to each machine: features would be mixed.
+    """
+    if runtime.device == "auto":
+        raise ValueError("the device must be cpu or cuda for all machines of a cluster, not auto")
     chunks = (lambda: spread_chunks(recipe, runtime)) if is_spread(recipe, runtime) else None
     store = stored(runtime.stores, recipe, chunks=chunks, progress=progress, verify=True)
     copy_to_nodes(store.path, runtime.cache)
@@ -133,11 +137,11 @@ class _Receiver:
     """Writes a copy of a store on the node it runs on, whole or not at all."""
 
     def __init__(self, cache: str, name: str) -> None:
-        self.path = Path(os.path.expandvars(cache)) / name
+        self.path = expanded(Path(cache)) / name
         self.writing = ExitStack()
 
     def wants(self) -> bool:
-        if self.path.exists():
+        if open_store(self.path, verify=True) is not None:
             return False
         partial = self.writing.enter_context(whole(self.path))
         self.file = self.writing.enter_context(partial.open("wb"))

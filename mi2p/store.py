@@ -28,7 +28,9 @@ Status = Literal["done", "pruned", "error"]
 Row = Mapping[str, Any]
 
 METRICS = ("loss", "accuracy", "macro_f1", "micro_f1", "weighted_f1")
-ENVIRONMENT = ("data_fingerprint", "device", "precision", "torch_version", "code_version")
+ENVIRONMENT = (
+    "data_fingerprint", "weights", "device", "precision", "torch_version", "code_version"
+)  # fmt: skip
 COUNTS = ("parameters", "added_parameters", "images_left_out")
 
 _METRIC_COLUMNS = tuple(f"{split}/{name}" for split in ("val", "test") for name in METRICS)

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Never, TypeVar
 
 from rich.console import Console
 
+from mi2p.cluster import joined, prepare_environment
 from mi2p.options import SweepOptions, chosen_rows
 from mi2p.plan import Plan
-from mi2p.preparation import find_inputs, prepare_stores
+from mi2p.preparation import absolute_cache, find_inputs, prepare_stores
 from mi2p.progress import Progress, make_console, print_plan
 from mi2p.spec import TrialSpec
 from mi2p.store import Store, trial_row
@@ -68,7 +71,13 @@ def _main(console: Console, options: SweepOptions, plan: Plan, write_table: Writ
     if todo:
         if not options.yes and not _agreed(console, len(todo)):
             return 0
-        folders = find_inputs(console, options.dataset, options.data, options.weights)
+        folders = find_inputs(
+            console,
+            options.dataset,
+            data=options.data,
+            weights=options.weights,
+            cache=options.cache,
+        )
         plan.write(results)
         for spec in todo:
             store.discard_error(spec.trial_id)
@@ -113,22 +122,13 @@ def run(
     `folders` are those of the data set and of weights. Stores that trials read are made first.
     `scheduler` may stop trials early (a Tune scheduler); those leave a `pruned` row.
     """
-    from mi2p.trainable import (
-        WORKER_ENVIRONMENT,
-        Places,
-        Watcher,
-        prepare_environment,
-        record_error,
-        run_trial,
-        tune_config,
-    )
-
-    prepare_environment()
+    prepare_environment()  # before anything imports Ray
     import ray
     from ray import tune
     from ray.tune import TuneError
 
     from mi2p.spread import make_store
+    from mi2p.trainable import Places, Watcher, record_error, run_trial, tune_config
 
     results = options.results.absolute()
     store, progress = Store(results), Progress(console, plan, len(todo))
@@ -154,32 +154,20 @@ def run(
             row = {"status": "error", "error": f"its row is not in {results}: {SHARED}"}
         progress.ended(trial_id, row)
 
-    ray.init(
-        address=options.address or "local",
-        include_dashboard=False if options.address is None else None,
-        log_to_driver=False,
-        logging_level="ERROR",
-        runtime_env={"env_vars": WORKER_ENVIRONMENT},
-    )
-    try:
+    with joined(options.address):
         resources = _resources(options, ray.cluster_resources())
         places = Places(
             results=str(results),
-            cache=str(_absolute(options.cache)),
+            cache=str(absolute_cache(options.cache)),
             data=str(folders[0]),
             weights=str(folders[1]) if folders[1] else None,
             gpu="gpu" in resources,
         )
-        prepare_stores(
-            console,
-            {
-                data: [s.model for s in todo if s.data == data]
-                for data in {s.data: 0 for s in todo}
-            },
-            places.runtime(),
-            reports=results / "bad_images",
-            make=make_store,
-        )
+        runtime, models = places.runtime(), defaultdict(list)
+        for spec in todo:
+            models[spec.data].append(spec.model)
+        prepare_stores(console, models, runtime, reports=results / "bad_images", make=make_store)
+        places = replace(places, prepared=tuple(runtime.prepared.items()))
         tuner = tune.Tuner(
             tune.with_resources(run_trial, resources),
             param_space={
@@ -202,18 +190,12 @@ def run(
                 callbacks=[Watcher(progress.started, reported, ended)],
             ),
         )
-        with progress.shown():
-            tuner.fit()
-    except (TuneError, ray.exceptions.RayError) as error:
-        raise RuntimeError(f"Ray stopped the sweep: {error}") from error
-    finally:
-        ray.shutdown()
+        try:
+            with progress.shown():
+                tuner.fit()
+        except TuneError as error:
+            raise RuntimeError(f"Ray Tune stopped the sweep: {error}") from error
     return progress.done == len(todo)
-
-
-def _absolute(cache: Path) -> Path:
-    """The folder of stores; one that begins with a variable is for each machine to expand."""
-    return cache if str(cache).startswith("$") else cache.absolute()
 
 
 def _scratch(results: Path, name: str) -> Path:

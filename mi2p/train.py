@@ -24,6 +24,7 @@ from mi2p import metrics
 from mi2p.checkpoint import Checkpoints
 from mi2p.inputs import Inputs, prepare
 from mi2p.models import Classifier, build
+from mi2p.models.weights import fingerprint
 from mi2p.runtime import Runtime, bfloat16, device_name
 from mi2p.spec import TrainSpec, TrialSpec
 
@@ -94,6 +95,7 @@ class _Run:
         self.checkpoints = Checkpoints(checkpoints) if checkpoints else None
         self.best_weights: dict[str, Tensor] | None = None
         self.seconds = 0.0
+        self.weights = pretrained_weights(model, inputs)
 
     def train(self, on_epoch: OnEpoch | None) -> None:
         self._resume()
@@ -223,6 +225,7 @@ class _Run:
         added = sum(p.numel() for p in self.model.added_parameters())
         return {
             "data_fingerprint": self.inputs.dataset.fingerprint,
+            "weights": self.weights,
             "device": device_name(self.device),
             "precision": "bfloat16" if bfloat16(self.device) else "float32",
             "torch_version": torch.__version__,
@@ -231,6 +234,20 @@ class _Run:
             "images_left_out": int((~self.inputs.usable).sum()),
             "seconds": self.seconds,
         }
+
+
+def pretrained_weights(model: Classifier, inputs: Inputs) -> str:
+    """Fingerprints of the weights that `model`, as built, starts from, and of its frozen encoder.
+
+    A trial's id does not cover them: a file of another name or content may be in their place.
+    """
+    found = [fingerprint(model.get_submodule("backbone"))]
+    store = inputs.words or inputs.maps
+    if store is not None:
+        found.append(str(store.key["weights"]))
+    elif model.external is not None:
+        found.append(fingerprint(model.external.encoder))
+    return " ".join(found)
 
 
 def parameter_groups(model: Classifier, spec: TrialSpec) -> list[dict[str, Any]]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import os
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,17 +20,6 @@ if TYPE_CHECKING:
     from mi2p.runtime import Runtime
     from mi2p.train import Outcome
 
-WORKER_ENVIRONMENT = {
-    # glibc returns large blocks to the system after each step and faults them in again: keeping
-    # them makes training on a CPU 1.3 times faster. Must be set before a process starts.
-    "MALLOC_MMAP_THRESHOLD_": str(4 << 30),
-    "MALLOC_TRIM_THRESHOLD_": str(8 << 30),
-    "MALLOC_TOP_PAD_": str(256 << 20),
-    # A trial is one thread; a machine runs as many trials as it has cores.
-    "OMP_NUM_THREADS": "1",
-    "TQDM_DISABLE": "1",
-}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
@@ -43,6 +31,8 @@ class Places:
     weights: str | None
     gpu: bool = False
     """Whether the trial was given a GPU. Without one it must not touch any: Ray hides none."""
+    prepared: Sequence[Sequence[str]] = ()
+    """Labels and names of the stores that the sweep has made."""
 
     def runtime(self, checkpoints: Path | None = None) -> Runtime:
         """How a trial that keeps its checkpoints there runs."""
@@ -54,6 +44,7 @@ class Places:
             weights=Path(self.weights) if self.weights else None,
             checkpoints=checkpoints,
             device="cuda" if self.gpu else "cpu",
+            prepared={label: name for label, name in self.prepared},
         )
 
     def checkpoints(self, trial_id: str) -> Path:
@@ -237,13 +228,3 @@ class Watcher(tune.Callback):
 
 def _id_of(trial: Any) -> str:
     return TrialSpec.from_dict(trial.config["trial"]["spec"]).trial_id
-
-
-def prepare_environment() -> None:
-    """Settings that Ray reads from the driver's environment; a user's own values stay."""
-    # Rows and curves are ours: Tune's JSON, CSV and TensorBoard loggers triple the driver's work.
-    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Ray 2.60: when its memory monitor ends one trial, the whole `fit` raises.
-    os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")

@@ -95,9 +95,13 @@ def test_analysis_loads_neither_torch_nor_ray() -> None:
 
 def test_few_modules_know_ray() -> None:
     knowing = {named(p) for p in modules("mi2p") if {"ray", "optuna"} & set(imported(p))}
-    # The last only to connect to a cluster that the user names.
+    # The data commands only ask a cluster that the user names whether it has GPUs.
     assert knowing == {
-        "mi2p/spread.py", "mi2p/sweep.py", "mi2p/trainable.py", "mi2p/data/__main__.py"
+        "mi2p/cluster.py",
+        "mi2p/data/__main__.py",
+        "mi2p/spread.py",
+        "mi2p/sweep.py",
+        "mi2p/trainable.py",
     }  # fmt: skip
 
 

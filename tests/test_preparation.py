@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from mi2p.data.cache import Recipe, Stored
 from mi2p.data.example import Dataset
 from mi2p.data.places import DataUnavailable
 from mi2p.data.views import BadImages
+from mi2p.inputs import prepare
 from mi2p.models.weights import WeightsUnavailable
 from mi2p.preparation import find_inputs, make_here, prepare_stores, size_lines
 from mi2p.runtime import Runtime
@@ -40,14 +42,16 @@ class Told:
         self.console = Console(file=self.text, width=200)
         self.made: list[str] = []
 
-    def prepare(self, *datas: DataSpec) -> None:
+    def prepare(self, *datas: DataSpec) -> Runtime:
+        runtime = Runtime(cache=self.folder / "cache", device="cpu")
         prepare_stores(
             self.console,
             {data: MODELS for data in datas},
-            Runtime(cache=self.folder / "cache", device="cpu"),
+            runtime,
             reports=self.folder / "bad_images",
             make=self._make,
         )
+        return runtime
 
     def _make(self, recipe: Recipe, runtime: Runtime, progress: object) -> Stored:
         if not recipe.path(runtime.stores).exists():
@@ -135,10 +139,60 @@ def test_data_that_is_nowhere_says_what_to_get(
 ) -> None:
     monkeypatch.delenv("MI2P_DATA", raising=False)
     with pytest.raises(DataUnavailable, match=r"(?s)Looked at: .*nowhere\.\n.+") as refused:
-        find_inputs(told.console, name, tmp_path / "nowhere", None)
+        find_inputs(
+            told.console, name, data=tmp_path / "nowhere", weights=None, cache=tmp_path / "cache"
+        )
     assert len(refused.value.how) > 100
 
 
 def test_weights_that_are_no_folder_are_refused(told: Told, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"--weights must be a folder, but .*none is not one"):
-        find_inputs(told.console, "planted", None, tmp_path / "none")
+        find_inputs(
+            told.console, "planted", data=None, weights=tmp_path / "none", cache=tmp_path / "cache"
+        )
+
+
+def test_a_cache_that_cannot_be_used_is_refused_at_once(told: Told, tmp_path: Path) -> None:
+    def find(cache: Path) -> None:
+        find_inputs(told.console, "planted", data=None, weights=None, cache=cache)
+
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"--cache must be a folder or a new one: .*file"):
+        find(tmp_path / "file")
+    with pytest.raises(ValueError, match=r"every variable in .*must be set"):
+        find(Path("$MI2P_TEST_NOT_SET/cache"))
+
+
+def test_a_split_without_usable_images_stops_it(told: Told, dataset: Dataset) -> None:
+    # Every trial would be trained and then fail.
+    for example in dataset.split("val"):
+        example.image.unlink()
+    with pytest.raises(ValueError, match="none of the 12 of val can"):
+        told.prepare(replace(DATA, on_bad_image="skip"))
+
+
+def test_trials_open_what_was_prepared_by_name(
+    told: Told, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = told.prepare(DATA)
+    for example in dataset.examples:
+        os.utime(example.image, ns=(0, 0))  # another machine's copy of the data has other times
+    register(monkeypatch, "planted", replace(dataset))
+
+    def never(*_: object) -> None:
+        raise AssertionError("loaded or made again")
+
+    for name in ("load_textual", "load_visual", "load_tokenizer", "weights_fingerprint", "stored"):
+        monkeypatch.setattr(f"mi2p.features.{name}", never)
+    for model in MODELS:
+        inputs = prepare(DATA, model, prepared)
+        assert inputs.tokens is not None and len(inputs.tokens) == 48
+    with pytest.raises(AssertionError, match="made again"):
+        prepare(DATA, MODELS[0], replace(prepared, prepared={}))
+    # Other texts are other data: what was prepared is not for them.
+    other = replace(
+        dataset, examples=(replace(dataset.examples[0], text="x"), *dataset.examples[1:])
+    )
+    register(monkeypatch, "planted", other)
+    with pytest.raises(AssertionError, match="made again"):
+        prepare(DATA, MODELS[0], prepared)

@@ -358,3 +358,30 @@ def test_a_model_has_exactly_its_parts(values: dict[str, Any], message: str) -> 
 @pytest.mark.parametrize(("name", "reads"), [("me_cnn", "visual"), ("me_bert", "textual")])
 def test_the_trained_modality(name: str, reads: str) -> None:
     assert changed(BASE, "model.name", name).model.reads == reads
+
+
+def test_one_way_to_write_where_splits_are() -> None:
+    data = [DataSpec(name="food101", splits=path) for path in ("a/b", "./a/b", "a/b/", "a//b")]
+    assert {spec.splits for spec in data} == {"a/b"}
+    assert DataSpec(name="food101").splits == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "unread"),
+    [
+        ("cnn", {"features": "float16"}),
+        ("bert", {"features": "float16", "view": "crop", "augment": "crop_flip"}),
+    ],
+)
+def test_what_a_unimodal_model_does_not_read_makes_no_other_trial(
+    name: str, unread: dict[str, Any]
+) -> None:
+    bert = replace(CNN, model=ModelSpec(name="bert", textual="minilm"))
+    spec, expanded = CNN if name == "cnn" else bert, ME_CNN
+    for field_name, value in unread.items():
+        change = {field_name: value}
+        assert replace(spec, data=replace(spec.data, **change)).trial_id == spec.trial_id
+        other = replace(expanded, data=replace(expanded.data, **change))
+        assert other.trial_id != expanded.trial_id
+    crop = replace(CNN, data=replace(CNN.data, view="crop"))
+    assert crop.trial_id != CNN.trial_id

@@ -12,7 +12,7 @@ import pytest
 
 from mi2p.data.cache import Chunk, Recipe
 from mi2p.runtime import Runtime
-from mi2p.spread import is_spread
+from mi2p.spread import is_spread, make_store
 
 ROOT = Path(__file__).parents[1]
 
@@ -37,6 +37,12 @@ def test_what_is_left_to_workers(
     assert is_spread(recipe, Runtime(cache=Path(), device=device)) == expected
 
 
+def test_a_cluster_must_agree_on_the_device() -> None:
+    recipe = Recipe(kind="maps", key={}, count=10, step=64, start=lambda: never)
+    with pytest.raises(ValueError, match=r"must be cpu or cuda .* not auto"):
+        make_store(recipe, Runtime(cache=Path()))
+
+
 def test_two_cpus_are_no_more_than_the_driver_has(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mi2p.spread.num_cpus", lambda: 2)
     recipe = Recipe(kind="images", key={}, count=10_000, step=64, start=lambda: never)
@@ -56,7 +62,7 @@ from ray.cluster_utils import Cluster
 
 from mi2p import spread
 from mi2p.data.cache import stored
-from mi2p.data.images import image_recipe, read_dataset, view_of
+from mi2p.data.images import image_recipe, read_dataset
 from mi2p.features import map_recipe, word_recipe
 from mi2p.runtime import Runtime
 from mi2p.spec import DataSpec
@@ -79,7 +85,7 @@ runtime = Runtime(cache=Path("$SCRATCH/cache"), device="cpu", data=folder / "pla
 data = DataSpec(name="openclipart", image_size=64, max_tokens=12)
 dataset = read_dataset(data, runtime.data)
 recipes = (
-    image_recipe(dataset, view_of(data)),
+    image_recipe(data, dataset),
     word_recipe(data, "tiny_bert", runtime),
     map_recipe(data, "tiny_densenet", runtime),
 )

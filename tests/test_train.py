@@ -12,6 +12,7 @@ import torch
 
 from mi2p import train
 from mi2p.models import build
+from mi2p.models.weights import weights_fingerprint
 from mi2p.runtime import Runtime
 from mi2p.spec import DataSpec, ModelSpec, TrainSpec, TrialSpec, UnitSpec
 from mi2p.train import Outcome, fit, parameter_groups
@@ -192,3 +193,14 @@ def test_xor_of_both_modalities_needs_the_units(
         accuracy[name] = outcome.metrics["test/accuracy"]
     assert 0.35 < accuracy["cnn"] < 0.65 and 0.35 < accuracy["bert"] < 0.65
     assert accuracy["me_cnn"] >= 0.95 and accuracy["me_bert"] >= 0.95
+
+
+def test_the_weights_that_a_trial_started_from_are_in_its_row(runtime: Runtime) -> None:
+    # A trial's id does not cover them: another file may be in their place.
+    trained, frozen = (weights_fingerprint(n, None) for n in ("tiny_densenet", "tiny_bert"))
+    assert fit(spec_of("cnn", epochs=1), runtime).environment["weights"] == trained
+    found = fit(spec_of("me_cnn", epochs=1), runtime).environment["weights"]
+    assert found == f"{trained} {frozen}"
+    spec = spec_of("me_bert", epochs=1)
+    spec = replace(spec, data=replace(spec.data, augment="crop_flip"))
+    assert fit(spec, runtime).environment["weights"] == f"{frozen} {trained}"

@@ -13,39 +13,29 @@ from rich.console import Console
 from rich.progress import Progress as Bar
 from rich.table import Table
 
-from mi2p.data import DATASETS
-from mi2p.data.cache import SUFFIX, Damaged, Stored
-from mi2p.data.protocols import Protocol, protocol
-from mi2p.preparation import MakeStore, find_inputs, make_here, prepare_stores
+from mi2p.cluster import joined
+from mi2p.data import DATASETS, ensure
+from mi2p.data.cache import SUFFIX, Damaged, Stored, expanded
+from mi2p.data.protocols import protocol
+from mi2p.legality import check_tokens, require
+from mi2p.options import DataOptions, data_spec
+from mi2p.preparation import (
+    MakeStore,
+    absolute_cache,
+    find_inputs,
+    make_here,
+    prepare_stores,
+)
 from mi2p.progress import make_console
 from mi2p.spec import DataSpec, ModelSpec, UnitSpec
 
 
 @dataclass(frozen=True, kw_only=True)
-class OfDataset:
+class OfDataset(DataOptions):
     """What all commands on a data set take."""
 
     dataset: tyro.conf.Positional[str]
     """openclipart, openclipart-tags, crisismmd_task1..3, food101 or mmimdb."""
-    data: Path | None = None
-    """Folder of the data set. Default: $MI2P_DATA, the system's, or data/ (fetched into it)."""
-    weights: Path | None = None
-    """Folder of pretrained weights. Default: $MI2P_WEIGHTS, packaged ones, or the hub."""
-    cache: Path = Path("cache")
-    """Folder of the stores."""
-    results: Path = Path("results")
-    """Folder in which reports and descriptions are written."""
-    image_size: int | None = None
-    """Pixels. Default: the data set's own."""
-    on_bad_image: Literal["fail", "skip"] = "fail"
-    """What to do about an image that cannot be used."""
-
-    def protocol(self) -> Protocol:
-        """The data set's own, with what the user asked for."""
-        own = protocol(self.dataset)
-        size = self.image_size or own.data.image_size
-        data = replace(own.data, image_size=size, on_bad_image=self.on_bad_image)
-        return replace(own, data=data)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,19 +46,30 @@ class Prepare(OfDataset):
     """CNN whose Z' to keep. Default: the data set's own."""
     textual: str | None = None
     """Transformer whose T' to keep. Default: the data set's own."""
-    augment: Literal["none", "crop_flip"] | None = None
-    """As in the sweep; with augmentation Z' is not kept. Default: the data set's own."""
     address: str | None = None
     """Ray cluster that shares the work and keeps a copy on each node. Default: this machine."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the frozen encoders run; trials on another kind make their own features."""
 
     def run(self, console: Console) -> None:
-        own = self.protocol()
-        data = replace(own.data, augment=self.augment or own.data.augment)
-        models = both_models(self.visual or own.visual, self.textual or own.textual)
-        _prepare(console, self, data, models, self.device, self.address)
+        own, data = protocol(self.dataset), data_spec(self)
+        visual, textual = self.visual or own.visual, self.textual or own.textual
+        check_tokens(textual, data.max_tokens)
+        models = both_models(visual, textual)
+        if self.address is None:
+            _prepare(console, self, data, models, self.device, make_here)
+        else:
+            with joined(self.address):
+                _prepare(console, self, data, models, self._cluster_device(), _spreading())
         Info(cache=self.cache).run(console)
+
+    def _cluster_device(self) -> Literal["cpu", "cuda"]:
+        """One kind for all machines: features of several kinds must not be mixed."""
+        import ray
+
+        if self.device != "auto":
+            return self.device
+        return "cuda" if ray.cluster_resources().get("GPU") else "cpu"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +77,8 @@ class Check(OfDataset):
     """Read the data set, decode every image, and compare the checksums of all stores."""
 
     def run(self, console: Console) -> None:
-        _prepare(console, self, self.protocol().data, [], "cpu", None)
-        damaged = list(_damaged(self.cache))
+        _prepare(console, self, data_spec(self), [], "cpu", make_here)
+        damaged = list(_damaged(expanded(self.cache)))
         for path, reason in damaged:
             console.print(f"damaged: {path}: {reason}", markup=False, soft_wrap=True)
         if damaged:
@@ -97,7 +98,10 @@ class Info:
         for head, side in (("store", "left"), ("of", "left"), ("cells", "right"), ("MB", "right")):
             table.add_column(head, justify=side, overflow="fold")  # type: ignore[arg-type]
         total = 0
-        for path, store in _stores(self.cache):
+        folder = expanded(self.cache)
+        if not folder.is_dir():
+            raise ValueError(f"--cache must be a folder, but {folder} is not one")
+        for path, store in _stores(folder):
             size = path.stat().st_size
             total += size
             if isinstance(store, Damaged):
@@ -106,7 +110,9 @@ class Info:
                 told = (_of(store.key), " x ".join(map(str, (len(store), *store.cell))))
             table.add_row(path.stem, *told, f"{size / 1e6:.1f}")
         console.print(table)
-        console.print(f"{total / 1e6:.1f} MB in {self.cache}; safe to delete", soft_wrap=True)
+        console.print(
+            f"{total / 1e6:.1f} MB of stores in {folder}; safe to delete", soft_wrap=True
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,8 +126,9 @@ class Describe(OfDataset):
         from analysis.describe import describe
         from mi2p.data.images import read_dataset
 
-        root, _ = find_inputs(console, self.dataset, self.data, None)
-        own = self.protocol()
+        require(self.max_images >= 0, "--max-images >= 0", max_images=self.max_images)
+        root = ensure(self.dataset, self.data, echo=console.print)
+        own = replace(protocol(self.dataset), data=data_spec(self))
         dataset = read_dataset(own.data, root)
         why = DATASETS[self.dataset].why
         with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -158,28 +165,32 @@ def both_models(visual: str, textual: str) -> list[ModelSpec]:
     return [both, replace(both, name="me_bert")]
 
 
+def _spreading() -> MakeStore:
+    from mi2p.spread import make_store
+
+    return make_store
+
+
 def _prepare(
     console: Console,
     command: OfDataset,
     data: DataSpec,
     models: Sequence[ModelSpec],
     device: Literal["auto", "cpu", "cuda"],
-    address: str | None,
+    make: MakeStore,
 ) -> None:
     """Make the stores of `models`, and in any case that of the images."""
+    root, weights = find_inputs(
+        console,
+        command.dataset,
+        data=command.data,
+        weights=command.weights,
+        cache=command.cache,
+    )
     from mi2p.runtime import Runtime
 
-    root, weights = find_inputs(console, command.dataset, command.data, command.weights)
-    cache = command.cache if str(command.cache).startswith("$") else command.cache.absolute()
+    cache = absolute_cache(command.cache)
     runtime = Runtime(cache=cache, data=root, weights=weights, device=device)
-    make: MakeStore = make_here
-    if address is not None:
-        import ray
-
-        from mi2p.spread import make_store
-
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-        make = make_store
     reports = command.results.absolute() / "bad_images"
     prepare_stores(console, {data: models}, runtime, reports=reports, make=make)
 

@@ -15,6 +15,7 @@ import errno
 import hashlib
 import json
 import math
+import os
 import shutil
 import warnings
 import zlib
@@ -61,6 +62,8 @@ class Recipe:
     """Examples per chunk."""
     start: Callable[[], Callable[[slice], Chunk]]
     """Picklable: does the set-up in the process that makes chunks, and returns what makes them."""
+    label: str = ""
+    """What it is of and for, equal on machines whose files or versions make the keys differ."""
 
     def path(self, folder: Path) -> Path:
         """Where the store is or will be."""
@@ -76,6 +79,16 @@ class Recipe:
         """Make every chunk in this process."""
         make = self.start()
         return (make(span) for span in self.spans())
+
+
+def expanded(folder: Path) -> Path:
+    """`folder` with the environment $VARIABLES of this machine; ValueError if one is not set."""
+    found = os.path.expandvars(folder)
+    if "$" in found:
+        raise ValueError(
+            f"every variable in {folder} must be set on each machine, but got {found}"
+        )
+    return Path(found)
 
 
 class Damaged(ValueError):
@@ -160,11 +173,11 @@ def stored(
     Raises OSError, with what is needed and free, when the disk is too small.
     """
     path = recipe.path(folder)
-    found = _opened(path, verify)
+    found = open_store(path, verify)
     if found is None:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock"):
-            found = _opened(path, verify)  # another process may have made it meanwhile
+            found = open_store(path, verify)  # another process may have made it meanwhile
             if found is None:
                 try:
                     _write(path, recipe, (chunks or recipe.chunks)(), progress)
@@ -175,7 +188,8 @@ def stored(
     return found
 
 
-def _opened(path: Path, verify: bool) -> Stored | None:
+def open_store(path: Path, verify: bool = False) -> Stored | None:
+    """The store at `path`; None, with a warning, if it is damaged, or if there is none."""
     if not path.exists():
         return None
     try:

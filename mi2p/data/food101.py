@@ -86,13 +86,16 @@ def read(root: Path, *, splits: str = "") -> Dataset:
     if len(classes) != CLASSES:
         notes.append(f"{len(classes)} classes found instead of {CLASSES}")
     listed = read_split_file(folder, splits) if splits else None
+    if listed:
+        parts = {s.id: "test" if s.split == "test" else "train" for s in listed}
+        notes += _expect(folder, pictures, parts)
     if listed and listed[0].text is not None:
         _check_labels(listed, pictures)
         texts = {sample.id: sample.text or "" for sample in listed}
         notes.append(f"texts: those of {splits}")
     else:
-        texts, more = _read_texts(folder, pictures)
-        notes += more
+        texts, parts, more = _read_texts(folder, pictures)
+        notes += more + (_expect(folder, pictures, parts) if listed is None else [])
     usable = [name for name in sorted(pictures) if texts.get(name)]
     if listed is None:
         split_of = _official_splits(usable, pictures)
@@ -164,13 +167,39 @@ def _list_images(folder: Path) -> tuple[dict[str, Picture], list[str]]:
     return pictures, [f"{others} files in images/ are not .jpg; ignored"] if others else []
 
 
-def _read_texts(folder: Path, pictures: Mapping[str, Picture]) -> tuple[dict[str, str], list[str]]:
-    """The texts by id: the pages if they are there, as the paper's, else the titles."""
+def _expect(folder: Path, pictures: dict[str, Picture], parts: Mapping[str, str]) -> list[str]:
+    """Add the images that lists name but that are not there, and tell how many.
+
+    They are reported with every other bad image when they are decoded. A class without any image
+    is not in the data set: a part of the classes may be all that a user has.
+    """
+    classes = {picture.label for picture in pictures.values()}
+    missing = {
+        name: part
+        for name, part in parts.items()
+        if name not in pictures and name.rpartition("_")[0] in classes
+    }
+    for name, part in missing.items():
+        label = name.rpartition("_")[0]
+        path = folder / "images" / part / label / f"{name}.jpg"
+        pictures[name] = Picture(path=path, label=label, part=part)
+    return [f"{len(missing)} images that are listed are not there"] if missing else []
+
+
+def _read_texts(
+    folder: Path, pictures: Mapping[str, Picture]
+) -> tuple[dict[str, str], dict[str, str], list[str]]:
+    """The texts by id: the pages if they are there, as the paper's, else the titles.
+
+    Also the folder, train or test, of each image that titles name, and what is to tell. (Pages
+    name no images: there are more of them.)
+    """
     pages, tables = folder / "texts_txt", [folder / "texts" / name for name in TITLES]
     titled = all(table.is_file() for table in tables)
     if pages.is_dir():
         texts, notes = read_pages(pages, pictures)
-        return texts, notes + (["texts/: titles are there too, but not used"] if titled else [])
+        unused = ["texts/: titles are there too, but not used"] if titled else []
+        return texts, {}, notes + unused
     if not titled:
         raise DataUnavailable(
             f"{folder} has images, but neither texts_txt/ nor both of texts/{TITLES[0]} and "
@@ -179,7 +208,8 @@ def _read_texts(folder: Path, pictures: Mapping[str, Picture]) -> tuple[dict[str
         )
     train, notes = read_titles(tables[0])
     test, more = read_titles(tables[1])
-    return test | train, notes + more
+    parts = dict.fromkeys(test, "test") | dict.fromkeys(train, "train")
+    return test | train, parts, notes + more
 
 
 def _official_splits(usable: Sequence[str], pictures: Mapping[str, Picture]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,11 +16,11 @@ import PIL
 from numpy.typing import NDArray
 
 from mi2p.data import DATASETS, Source, read
-from mi2p.data.cache import Chunk, Recipe, Stored, stored
+from mi2p.data.cache import Chunk, Recipe, Stored
 from mi2p.data.example import SPLITS, Dataset
 from mi2p.data.views import VIEW_VERSION, BadImage, BadImages, View, decode_all
 from mi2p.files import write_whole
-from mi2p.spec import DataSpec
+from mi2p.spec import OPTION_TAKERS, DataSpec
 
 IMAGES_PER_CHUNK = 64
 DECODE_WORKERS = 2
@@ -32,10 +33,12 @@ def read_dataset(data: DataSpec, root: Path | None) -> Dataset:
 
     A worker runs many trials on one data set, whose reading and fingerprint take seconds.
     """
-    return _remembered(data, root, DATASETS.get(data.name))
+    # What specs differ in beside this is nothing to readers: they share one copy of the texts.
+    read_by = {name: getattr(data, name) for name in ("name", "limit", *OPTION_TAKERS)}
+    return _remembered(DataSpec(**read_by), root, DATASETS.get(data.name))
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=1)
 def _remembered(data: DataSpec, root: Path | None, source: Source | None) -> Dataset:
     return limited(read(data, root), data.limit)
 
@@ -60,8 +63,17 @@ def view_of(data: DataSpec) -> View:
     return View(size=data.image_size, kind=data.view, border=border)
 
 
-def image_recipe(dataset: Dataset, view: View) -> Recipe:
-    """The store of decoded images (N, 3, S, S), S = `view.side`; bad ones are white and noted."""
+def label(kind: str, data: DataSpec, dataset: Dataset, encoder: str = "") -> str:
+    """The label of a store of `kind` for trials on `data`: no paths, times or versions in it."""
+    return json.dumps([kind, encoder, dataset.fingerprint, data.to_dict()], sort_keys=True)
+
+
+def image_recipe(data: DataSpec, dataset: Dataset) -> Recipe:
+    """The store of decoded images (N, 3, S, S), S that of `view_of(data)`.
+
+    Images that cannot be used are white and noted as failures.
+    """
+    view = view_of(data)
     return Recipe(
         kind="images",
         key={
@@ -74,6 +86,7 @@ def image_recipe(dataset: Dataset, view: View) -> Recipe:
         count=len(dataset.examples),
         step=IMAGES_PER_CHUNK,
         start=_Decode(tuple(example.image for example in dataset.examples), view),
+        label=label("images", data, dataset),
     )
 
 
@@ -96,11 +109,6 @@ class _Decode:
         return Chunk(values=images, failures=failures)
 
 
-def image_store(dataset: Dataset, view: View, cache: Path) -> Stored:
-    """Decoded images of all examples, made once; see `image_recipe` and `check_images`."""
-    return stored(cache, image_recipe(dataset, view))
-
-
 def check_images(dataset: Dataset, images: Stored) -> None:
     """`BadImages`, naming every image of the store that cannot be used, if there is any."""
     if images.failures:
@@ -119,6 +127,16 @@ def without(dataset: Dataset, images: Stored) -> Dataset:
     return dataclasses.replace(dataset, examples=kept)
 
 
+def check_splits(dataset: Dataset, rest: Dataset) -> None:
+    """ValueError if a split of `dataset` has nothing left in `rest`."""
+    for split in SPLITS:
+        if dataset.split(split) and not rest.split(split):
+            raise ValueError(
+                "every split must have an image that can be used, but none of the "
+                f"{len(dataset.split(split))} of {split} can"
+            )
+
+
 def usable(dataset: Dataset, images: Stored) -> NDArray[np.bool_]:
     """(N,) False for examples whose image cannot be used."""
     found = np.ones(len(dataset.examples), bool)
@@ -126,10 +144,10 @@ def usable(dataset: Dataset, images: Stored) -> NDArray[np.bool_]:
     return found
 
 
-def write_report(dataset: Dataset, images: Stored, folder: Path) -> Path:
+def write_report(dataset: Dataset, images: Stored, rest: Dataset, folder: Path) -> Path:
     """A CSV in `folder` with id, split, path and reason of every image that cannot be used.
 
-    Its name is the fingerprint of the data set without them, which trial rows name.
+    Its name is the fingerprint of `rest`, the data set without them, which trial rows name.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -137,5 +155,5 @@ def write_report(dataset: Dataset, images: Stored, folder: Path) -> Path:
     for row, reason in sorted(images.failures.items()):
         example = dataset.examples[row]
         writer.writerow([example.id, example.split, example.image, reason])
-    path = folder / f"{without(dataset, images).fingerprint}.csv"
+    path = folder / f"{rest.fingerprint}.csv"
     return write_whole(path, text.getvalue())

@@ -140,7 +140,7 @@ def _read_movies(
     labels, posters = layout
     ids = [sample.id for sample in listed]
     if listed[0].text is None:
-        _check_files(ids, [(labels, ".json"), (posters, ".jpeg")], splits or OFFICIAL_SPLITS)
+        _check_files(ids, labels, splits or OFFICIAL_SPLITS)
         movies = {name: _read_movie(labels / f"{name}.json", text_field) for name in ids}
         return movies, posters, f"{text_field} of {labels.name}/"
     if text_field != "plot_longest":
@@ -149,24 +149,22 @@ def _read_movies(
             f"`text_field` must be left at plot_longest when the texts come from the split file "
             f"({splits}), but is {text_field}."
         )
-    _check_files(ids, [(posters, ".jpeg")], splits)
     movies = {
         sample.id: Movie(text=sample.text or "", genres=sample.labels or ()) for sample in listed
     }
     return movies, posters, splits
 
 
-def _check_files(ids: Sequence[str], kinds: Sequence[tuple[Path, str]], source: str) -> None:
-    """Raise one ValueError with all kinds of missing files, and the first few of each."""
-    lines = []
-    for folder, suffix in kinds:
-        present = {entry.name for entry in os.scandir(folder)}
-        missing = {f"{name}{suffix}" for name in ids} - present
-        if missing:
-            lines.append(f"\n  {len(missing)} are not in {folder}: {first(missing)}")
-    if lines:
+def _check_files(ids: Sequence[str], folder: Path, source: str) -> None:
+    """ValueError with the number of movies without a JSON file, and the first few.
+
+    Posters that are missing are found with all other bad images when they are decoded.
+    """
+    missing = {f"{name}.json" for name in ids} - {entry.name for entry in os.scandir(folder)}
+    if missing:
         raise ValueError(
-            f"Each of the {len(ids)} movies in {source} must have its files, but" + "".join(lines)
+            f"Each of the {len(ids)} movies in {source} must have its file in {folder}, but "
+            f"{len(missing)} have not: {first(missing)}."
         )
 
 

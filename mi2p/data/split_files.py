@@ -13,9 +13,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeGuard
 
 READ_CHARACTERS = 20_000
-# BERT sees 512 word pieces at most. A running text has 4 to 5 characters to a piece; 15 leave room
+# BERT sees 512 word pieces at most. A running text has 4 to 5 characters to a piece; 8 leave room
 # for addresses and tables, and 90,000 pages still fit into memory.
-KEPT_CHARACTERS = 8_000
+KEPT_CHARACTERS = 4_000
 SHOWN = 5
 SPLIT_KEYS = {"train": "train", "dev": "val", "val": "val", "test": "test"}
 

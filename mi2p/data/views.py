@@ -18,6 +18,7 @@ Lanczos. Change any of this and `VIEW_VERSION` must change, because stores are k
 Legend: S = size + 2 * border.
 """
 
+import errno
 import os
 import struct
 import threading
@@ -50,6 +51,8 @@ DECODE_ERRORS = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError,
     struct.error, zlib.error, Image.DecompressionBombError,
 )  # fmt: skip
+# Errors of the system that tell of the file itself; Pillow's own about damage have no number.
+NOT_AN_IMAGE = (None, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 SHOWN_FAILURES = 20
 
 _large_pictures = threading.BoundedSemaphore(2)
@@ -112,7 +115,8 @@ def decode(path: Path, view: View) -> npt.NDArray[np.uint8]:
     Not for several threads at once (Python's warning filters are global): use `decode_all`.
 
     Raises BadImage when the file is missing, empty, damaged, of an unknown format or mode, or
-    larger than `MAX_PIXELS` (found in the header, before anything is decoded).
+    larger than `MAX_PIXELS` (found in the header, before anything is decoded), and OSError when
+    the file cannot be read now, which stores must not remember.
     """
     with _quiet_pillow():
         return _decode(path, view)
@@ -202,6 +206,8 @@ def _damage_named(path: Path) -> Iterator[None]:
     except Image.DecompressionBombError as error:
         raise BadImage(path, _too_large(str(error))) from error
     except DECODE_ERRORS as error:
+        if isinstance(error, OSError) and error.errno not in NOT_AN_IMAGE:
+            raise  # a disk that fails or a lock on a file says nothing about the image
         raise BadImage(path, f"{type(error).__name__}: {error}") from error
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
+import transformers
 from torch import Tensor
 
 
@@ -17,7 +18,7 @@ class Tokenizer(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Names the vocabulary: stores of token ids are keyed with it."""
+        """Names vocabulary and rules: stores of token ids are keyed with it."""
         ...
 
     def __call__(self, texts: Sequence[str], max_tokens: int) -> tuple[Tensor, Tensor]: ...
@@ -58,9 +59,16 @@ class WordPieceTokenizer:
 
     @property
     def fingerprint(self) -> str:
-        vocabulary = json.dumps(sorted(self.tokenizer.get_vocab().items()))
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        if backend is None:
+            rules = {"vocabulary": sorted(self.tokenizer.get_vocab().items())}
+        else:
+            # All but what every call sets anew.
+            rules = json.loads(backend.to_str())
+            rules = {k: v for k, v in rules.items() if k not in ("padding", "truncation")}
+        told = json.dumps([transformers.__version__, rules], sort_keys=True)
         kind = type(self.tokenizer).__name__
-        return f"{kind}-{hashlib.sha256(vocabulary.encode()).hexdigest()[:16]}"
+        return f"{kind}-{hashlib.sha256(told.encode()).hexdigest()[:16]}"
 
     def __call__(self, texts: Sequence[str], max_tokens: int) -> tuple[Tensor, Tensor]:
         encoded = self.tokenizer(

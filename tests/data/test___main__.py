@@ -70,12 +70,18 @@ def test_prepare_as_the_protocol_says_keeps_no_maps(terminal: Terminal) -> None:
     assert kinds == ["images", "tokens", "words"]
 
 
-def test_check_finds_bad_images_and_damaged_stores(terminal: Terminal) -> None:
+def test_check_finds_bad_images_and_damaged_stores(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert "data set and stores are good" in terminal("check", *OF_TASK)
     other = terminal.folder / "cache" / f"words-00{SUFFIX}"
     other.write_bytes(b"not a store")
     said = terminal.fails("check", *OF_TASK)
     assert f"damaged: cache/{other.name}" in said and "1 stores are damaged" in said
+    monkeypatch.setenv("MI2P_TEST_FOLDER", "cache")
+    assert "1 stores are damaged" in terminal.fails(
+        "check", *OF_TASK, "--cache", "$MI2P_TEST_FOLDER"
+    )
     other.unlink()
     dataset = DATASETS["crisismmd_task2"]
     picture = next((terminal.data / "data_image").rglob("*.jpg"))
@@ -88,15 +94,19 @@ def test_check_finds_bad_images_and_damaged_stores(terminal: Terminal) -> None:
     assert dataset.paper_sizes == (2874, 477, 451)
 
 
-def test_info_of_an_empty_folder(terminal: Terminal) -> None:
-    assert "0.0 MB in cache; safe to delete" in terminal("info")
+def test_info_of_an_empty_folder(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "--cache must be a folder, but cache is not one" in terminal.fails("info")
+    (terminal.folder / "cache").mkdir()
+    assert "0.0 MB of stores in cache; safe to delete" in terminal("info")
+    monkeypatch.setenv("MI2P_TEST_FOLDER", "cache")
+    assert "stores in cache;" in terminal("info", "--cache", "$MI2P_TEST_FOLDER")
 
 
 def test_info_tells_a_file_of_another_version(terminal: Terminal) -> None:
     (terminal.folder / "cache").mkdir()
     (terminal.folder / "cache" / f"images-1{SUFFIX}").write_bytes(b"x" * 1_500_000)
     said = terminal("info")
-    assert "damaged, or of another version" in said and "1.5 MB in cache" in said
+    assert "damaged, or of another version" in said and "1.5 MB of stores in cache" in said
 
 
 def test_describe_writes_text_latex_and_picture(terminal: Terminal) -> None:
@@ -110,3 +120,18 @@ def test_what_does_not_exist_is_named(terminal: Terminal) -> None:
     assert "x" in terminal.fails("prepare", "x")
     said = terminal.fails("check", "mmimdb", "--data", "nowhere")
     assert "Looked at" in said and "nowhere" in said and "split.json" in said
+
+
+def test_texts_that_are_too_long_for_the_transformer_are_refused_first(terminal: Terminal) -> None:
+    said = terminal.fails("prepare", *OF_TASK, *TINY, "--max-tokens", "65")
+    assert "`max_tokens <= 64 for tiny_bert` must hold, but got max_tokens=65" in said
+    assert not (terminal.folder / "cache").exists()
+
+
+def test_options_of_the_data_are_those_of_sweeps(terminal: Terminal) -> None:
+    said = terminal("describe", *OF_TASK, "--clean", "none", "--max-tokens", "32", "--view", "fit")
+    assert "Longest text (tokens)" in said and "32" in said
+    assert "--max-images >= 0" in terminal.fails("describe", *OF_TASK, "--max-images", "-1")
+    assert "image_size is a positive multiple of 32" in terminal.fails(
+        "check", "crisismmd_task2", "--image-size", "0", "--data", "copy"
+    )

@@ -330,3 +330,34 @@ def test_the_paper_is_compared_in_words() -> None:
     assert 58_131 + 6_452 + 21_519 == 86_102
     for number in ("58,131", "6,452", "21,519", "86,102", "67,988", "22,716"):
         assert number in food101.WHY
+
+
+def test_images_that_titles_name_and_that_are_gone_stay_for_the_check_of_images(
+    tmp_path: Path,
+) -> None:
+    # An interrupted download must not quietly become a smaller data set.
+    root = write_food101(tmp_path, form="kaggle")
+    whole = food101.read(root)
+    gone = [e.image for e in whole.examples if e.split == "test"][:3]
+    for image in gone:
+        image.unlink()
+    found = food101.read(root)
+    assert found == whole
+    assert "3 images that are listed are not there" in found.notes
+    # Pages name no images: there are more of them than images in the public archive.
+    pages = write_food101(tmp_path / "pages", form="original")
+    count = len(food101.read(pages).examples)
+    next((pages / "images" / "test").rglob("*.jpg")).unlink()
+    assert len(food101.read(pages).examples) == count - 1
+
+
+def test_images_that_a_split_file_names_and_that_are_gone_stay_too(tmp_path: Path) -> None:
+    root = write_food101(tmp_path, form="original")
+    whole = food101.read(root)
+    names = {
+        split: [e.image.name for e in whole.split(split)] for split in ("train", "val", "test")
+    }
+    (root / "mine.json").write_text(json.dumps(names))
+    listed = food101.read(root, splits="mine.json")
+    listed.split("val")[0].image.unlink()
+    assert food101.read(root, splits="mine.json") == listed

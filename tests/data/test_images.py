@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +13,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from mi2p.data.cache import Stored
+from mi2p.data.cache import Stored, stored
 from mi2p.data.example import Dataset, Example
 from mi2p.data.images import (
     check_images,
-    image_store,
+    check_splits,
+    image_recipe,
     limited,
     read_dataset,
     usable,
@@ -87,14 +89,21 @@ def test_an_unknown_data_set_lists_the_known_ones() -> None:
         read_dataset(DataSpec(name="x"), None)
 
 
+S32 = DataSpec(name="planted", image_size=32)
+
+
+def image_store(dataset: Dataset, data: DataSpec, cache: Path) -> Stored:
+    return stored(cache, image_recipe(data, dataset))
+
+
 def everything(store: Stored) -> NDArray[np.uint8]:
     return store.take(np.arange(len(store)))
 
 
-@pytest.mark.parametrize("view", [V32, View(size=32, kind="crop", border=2)])
-def test_the_store_holds_what_decoding_gives_in_order(tmp_path: Path, view: View) -> None:
+@pytest.mark.parametrize("data", [S32, replace(S32, view="crop", augment="crop_flip")])
+def test_the_store_holds_what_decoding_gives_in_order(tmp_path: Path, data: DataSpec) -> None:
     dataset = planted_xor(tmp_path / "planted", count=80)  # more than one chunk
-    images = image_store(dataset, view, tmp_path / "cache")
+    images, view = image_store(dataset, data, tmp_path / "cache"), view_of(data)
     assert (len(images), images.cell) == (80, (3, view.side, view.side))
     assert images.dtype == np.uint8
     assert images.failures == {}
@@ -111,16 +120,16 @@ def test_the_view_of_a_spec() -> None:
 
 def test_decoded_once_per_view(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = planted_xor(tmp_path / "planted", count=16)
-    first = image_store(dataset, V32, tmp_path / "cache")
+    first = image_store(dataset, S32, tmp_path / "cache")
     monkeypatch.setattr("mi2p.data.images.decode_all", never)
-    second = image_store(dataset, V32, tmp_path / "cache")
+    second = image_store(dataset, S32, tmp_path / "cache")
     np.testing.assert_array_equal(everything(first), everything(second))
     # Labels, texts and splits are nothing to images.
     relabelled = tuple(replace(e, labels=(0,), text="", split="val") for e in dataset.examples)
-    image_store(replace(dataset, examples=relabelled), V32, tmp_path / "cache")
-    for view in (View(size=64), View(size=32, kind="crop"), View(size=32, border=2)):
+    image_store(replace(dataset, examples=relabelled), S32, tmp_path / "cache")
+    for change in ({"image_size": 64}, {"view": "crop"}, {"augment": "crop_flip"}):
         with pytest.raises(AssertionError, match="decoded again"):
-            image_store(dataset, view, tmp_path / "cache")
+            image_store(dataset, replace(S32, **change), tmp_path / "cache")
 
 
 def never(*_: object) -> None:
@@ -130,14 +139,14 @@ def never(*_: object) -> None:
 def test_a_picture_that_was_replaced_is_seen_even_at_the_same_size(tmp_path: Path) -> None:
     cache, folder = tmp_path / "cache", tmp_path / "planted"
     dataset = planted_xor(folder, count=16)
-    one = image_store(dataset, V32, cache)
+    one = image_store(dataset, S32, cache)
     path = dataset.examples[0].image
     content, times = path.read_bytes(), path.stat()
     Image.new("RGB", (64, 64)).save(path)
     path.write_bytes(path.read_bytes().ljust(len(content), b"\0"))
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns + 1))
     assert path.stat().st_size == len(content)
-    other = image_store(replace(dataset), V32, cache)
+    other = image_store(replace(dataset), S32, cache)
     assert other.path != one.path
     assert other.take(np.array([0])).max() == 255 and other.take(np.array([0]))[0, 0, 16, 16] == 0
     # A result row's data does not depend on when files were copied.
@@ -154,7 +163,7 @@ def spoiled(folder: Path) -> Dataset:
 
 def test_bad_pictures_are_kept_in_mind_and_the_others_stored(tmp_path: Path) -> None:
     dataset = spoiled(tmp_path / "planted")
-    images = image_store(dataset, V32, tmp_path / "cache")
+    images = image_store(dataset, S32, tmp_path / "cache")
     assert list(images.failures) == [3, 9]
     assert "none of the formats" in images.failures[3]
     assert images.failures[9] == "the file does not exist"
@@ -168,11 +177,11 @@ def test_bad_pictures_are_kept_in_mind_and_the_others_stored(tmp_path: Path) -> 
 
 def test_what_is_left_without_bad_pictures(tmp_path: Path) -> None:
     dataset = spoiled(tmp_path / "planted")
-    images = image_store(dataset, V32, tmp_path / "cache")
+    images = image_store(dataset, S32, tmp_path / "cache")
     rest = without(dataset, images)
     assert rest.examples == tuple(e for i, e in enumerate(dataset.examples) if i not in (3, 9))
     assert np.flatnonzero(~usable(dataset, images)).tolist() == [3, 9]
-    path = write_report(dataset, images, tmp_path / "reports")
+    path = write_report(dataset, images, rest, tmp_path / "reports")
     assert path.name == f"{rest.fingerprint}.csv"  # what trial rows say they were trained on
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -183,7 +192,7 @@ def test_what_is_left_without_bad_pictures(tmp_path: Path) -> None:
 
 def test_good_pictures_need_no_report(tmp_path: Path) -> None:
     dataset = planted_xor(tmp_path / "planted", count=16)
-    images = image_store(dataset, V32, tmp_path / "cache")
+    images = image_store(dataset, S32, tmp_path / "cache")
     check_images(dataset, images)
     assert usable(dataset, images).all()
     assert without(dataset, images) == dataset
@@ -196,3 +205,40 @@ def test_a_process_reads_a_data_set_once(tmp_path: Path, monkeypatch: pytest.Mon
     assert read_dataset(DataSpec(name="planted", limit=3), tmp_path) is not first
     register(monkeypatch, "planted", planted_xor(tmp_path, count=32))
     assert read_dataset(DataSpec(name="planted", limit=2), tmp_path) is not first
+
+
+def test_what_specs_differ_in_beside_the_data_shares_one_copy_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(monkeypatch, "planted", planted_xor(tmp_path, count=16))
+    first = read_dataset(DataSpec(name="planted"), tmp_path)
+    for change in ({"max_tokens": 9}, {"image_size": 64}, {"on_bad_image": "skip"}):
+        assert read_dataset(DataSpec(name="planted", **change), tmp_path) is first
+
+
+def test_a_split_without_any_usable_image_is_refused(tmp_path: Path) -> None:
+    dataset = planted_xor(tmp_path / "planted", count=16)
+    for example in dataset.split("test"):
+        example.image.unlink()
+    images = image_store(dataset, S32, tmp_path / "cache")
+    with pytest.raises(ValueError, match="none of the 4 of test can"):
+        check_splits(dataset, without(dataset, images))
+
+
+def test_a_file_that_cannot_be_read_now_is_not_remembered_as_bad(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A lock, a full table of open files, a disk that is gone for a moment.
+    dataset = planted_xor(tmp_path / "planted", count=16)
+    size = os.path.getsize
+
+    def failing(path: Path) -> int:
+        if path == dataset.examples[5].image:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return size(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os.path, "getsize", failing)
+        with pytest.raises(PermissionError, match=dataset.examples[5].image.name):
+            image_store(dataset, S32, tmp_path / "cache")
+    assert image_store(dataset, S32, tmp_path / "cache").failures == {}

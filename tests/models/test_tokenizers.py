@@ -103,3 +103,15 @@ def test_a_fingerprint_names_the_vocabulary() -> None:
     before = one.fingerprint
     one(["red"], 4)  # what it has read leaves no trace
     assert before == one.fingerprint == same.fingerprint != other.fingerprint
+
+
+def test_a_fingerprint_names_the_rules_too() -> None:
+    # A folder whose tokenizer was repaired must not read the ids that it gave before.
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "hat"]
+    vocabulary = {word: i for i, word in enumerate(words)}
+    lower, cased = (
+        WordPieceTokenizer(BertTokenizerFast(vocab=vocabulary, do_lower_case=lower))
+        for lower in (True, False)
+    )
+    assert lower(["Hat"], 4)[0].tolist() != cased(["Hat"], 4)[0].tolist()
+    assert lower.fingerprint != cased.fingerprint
