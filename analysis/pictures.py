@@ -9,17 +9,16 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
-import warnings
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from mi2p.data.views import DECODE_ERRORS, FORMATS, LARGE_PIXELS, MAX_PIXELS
+from mi2p.data.views import DECODE_ERRORS, FORMATS, LARGE_PIXELS, MAX_PIXELS, quiet_pillow
 
 HASH_SIDE = 8
 # JPEG decoders can shrink by up to 8 while they decode, which takes a fraction of the time; this
@@ -58,7 +57,7 @@ def scan(
     """
     wanted = frozenset(hashed)
     found = []
-    with _quiet_pillow():
+    with quiet_pillow():
         pool = ThreadPoolExecutor(max_workers=workers)
         try:
             looks = [pool.submit(_look, path, i in wanted) for i, path in enumerate(paths)]
@@ -135,12 +134,3 @@ def _problem(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return f"{type(error).__name__}: {error}"
-
-
-@contextmanager
-def _quiet_pillow() -> Iterator[None]:
-    """Silence Pillow about sizes (`MAX_PIXELS` decides) and about damaged metadata."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        yield

@@ -118,7 +118,7 @@ def decode(path: Path, view: View) -> npt.NDArray[np.uint8]:
     larger than `MAX_PIXELS` (found in the header, before anything is decoded), and OSError when
     the file cannot be read now, which stores must not remember.
     """
-    with _quiet_pillow():
+    with quiet_pillow():
         return _decode(path, view)
 
 
@@ -147,7 +147,7 @@ def decode_all(
         out[index] = _decode(paths[index], view)
 
     failures: dict[int, BadImage] = {}
-    with _quiet_pillow():
+    with quiet_pillow():
         pool = ThreadPoolExecutor(max_workers=workers)
         try:
             indices = {pool.submit(decode_into, index): index for index in range(len(paths))}
@@ -166,7 +166,7 @@ def decode_all(
 
 
 @contextmanager
-def _quiet_pillow() -> Iterator[None]:
+def quiet_pillow() -> Iterator[None]:
     """Silence Pillow about sizes (`MAX_PIXELS` decides) and about damaged metadata."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
