@@ -124,6 +124,6 @@ def test_pages_are_read_where_an_image_wants_them(tmp_path: Path) -> None:
     assert texts == {
         "pho_1": "# Pho caf\ufffd",
         "pho_2": "",
-        "ramen_0-7": ("word " * 1_600)[:8_000],
+        "ramen_0-7": ("word " * 1_600)[:4_000],
     }
     assert notes == ["texts: 4 web pages of texts_txt/", "1 web pages without image; left out"]
