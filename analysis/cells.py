@@ -148,9 +148,12 @@ def _row_trials(row: PlanRow, trials: pd.DataFrame) -> RowTrials:
 
 
 def _refuse_mixed_row(row: RowTrials) -> None:
+    # What the model does not read is no condition: a trial that has run may differ in it from the
+    # spec of the plan that has its id.
+    unread = {f"data.{name}" for name in row.row.specs[0].unread()}
     # The specs of the plan tell of a stray one even before its trial has run.
     planned = _planned([row.row])
-    conditions = [name for name in planned.columns if "." in name]
+    conditions = [name for name in planned.columns if "." in name and name not in unread]
     for frame, columns in (
         (planned, [*conditions, "stage"]),
         (row.finished, [*conditions, *SAME_IN_ROW]),

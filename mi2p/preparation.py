@@ -56,7 +56,7 @@ def find_inputs(
     Raises DataUnavailable for data, ValueError for weights that are not there or a folder of
     stores that cannot be written to.
     """
-    _check_cache(expanded(cache))
+    _check_cache(expanded(absolute_cache(cache)))
     named = weights or os.environ.get("MI2P_WEIGHTS")
     folder = Path(named).absolute() if named else None
     if folder is not None and not folder.is_dir():

@@ -1,7 +1,7 @@
 """A trial as a value: what is trained on what, fully resolved, with an identity.
 
-`trial_id` hashes every field, so two trials with one id would be the same computation. Where a
-trial runs (device, threads, folders) is `mi2p.train.Runtime`, another type: it cannot leak in.
+`trial_id` hashes every field that matters, so two trials with one id are the same computation.
+Where it runs (device, threads, folders) is `mi2p.runtime.Runtime`, a type that cannot leak in.
 
 A field added after the first release carries `metadata={"absent": value}`: while it holds that
 value it is left out of the hash, so ids of older trials stay; its default may then change without
@@ -276,12 +276,12 @@ class TrialSpec(_Fields):
     def trial_id(self) -> str:
         """The identity: hex digits of a hash over every field that the trial reads."""
         plain = _identity(self)
-        for name in self._unread():
+        for name in self.unread():
             plain["data"].pop(name, None)
         text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]
 
-    def _unread(self) -> tuple[str, ...]:
+    def unread(self) -> tuple[str, ...]:
         """Fields of the data, of those that came later, that change nothing for this model."""
         if self.model.units is not None:
             return ()

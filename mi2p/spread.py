@@ -109,7 +109,8 @@ def copy_to_nodes(path: Path, cache: Path) -> None:
 
     A node that fails meanwhile is left out with a warning: trials on it make the store.
     """
-    here = ray.get_runtime_context().get_node_id()
+    here, stat = ray.get_runtime_context().get_node_id(), path.stat()
+    shared = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
     others = [n["NodeID"] for n in ray.nodes() if n["Alive"] and n["NodeID"] != here]
     for node in others:
         strategy = NodeAffinitySchedulingStrategy(node, soft=False)
@@ -119,13 +120,13 @@ def copy_to_nodes(path: Path, cache: Path) -> None:
             .remote(str(cache), path.name)
         )
         try:
-            _send(receiver, path)
+            _send(receiver, path, shared)
         except ray.exceptions.RayError as error:
             warnings.warn(f"{path.name} was not copied to node {node}: {error}", stacklevel=2)
 
 
-def _send(receiver: Any, path: Path) -> None:
-    if not ray.get(receiver.wants.remote()):
+def _send(receiver: Any, path: Path, shared: tuple[int, int, int]) -> None:
+    if not ray.get(receiver.wants.remote(shared)):
         return
     with path.open("rb") as file:
         while piece := file.read(PIECE_BYTES):
@@ -140,7 +141,12 @@ class _Receiver:
         self.path = expanded(Path(cache)) / name
         self.writing = ExitStack()
 
-    def wants(self) -> bool:
+    def wants(self, shared: tuple[int, int, int]) -> bool:
+        """Whether a copy is needed: not where the folder is shared, nor where it is good."""
+        if self.path.exists():
+            stat = self.path.stat()
+            if (stat.st_ino, stat.st_size, stat.st_mtime_ns) == shared:
+                return False  # the driver has just verified it
         if open_store(self.path, verify=True) is not None:
             return False
         partial = self.writing.enter_context(whole(self.path))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -34,7 +34,7 @@ from mi2p.spec import DataSpec, ModelSpec, UnitSpec
 class OfDataset(DataOptions):
     """What all commands on a data set take."""
 
-    dataset: tyro.conf.Positional[str]
+    dataset: tyro.conf.Positional[str] = field()  # no default, though sweeps have one
     """openclipart, openclipart-tags, crisismmd_task1..3, food101 or mmimdb."""
 
 
@@ -55,12 +55,13 @@ class Prepare(OfDataset):
         own, data = protocol(self.dataset), data_spec(self)
         visual, textual = self.visual or own.visual, self.textual or own.textual
         check_tokens(textual, data.max_tokens)
-        models = both_models(visual, textual)
+        models, folders = both_models(visual, textual), _folders(console, self)
         if self.address is None:
-            _prepare(console, self, data, models, self.device, make_here)
+            _prepare(console, self, data, models, folders, device=self.device)
         else:
             with joined(self.address):
-                _prepare(console, self, data, models, self._cluster_device(), _spreading())
+                device, make = self._cluster_device(), _spreading()
+                _prepare(console, self, data, models, folders, device=device, make=make)
         Info(cache=self.cache).run(console)
 
     def _cluster_device(self) -> Literal["cpu", "cuda"]:
@@ -77,7 +78,7 @@ class Check(OfDataset):
     """Read the data set, decode every image, and compare the checksums of all stores."""
 
     def run(self, console: Console) -> None:
-        _prepare(console, self, data_spec(self), [], "cpu", make_here)
+        _prepare(console, self, data_spec(self), [], _folders(console, self), device="cpu")
         damaged = list(_damaged(expanded(self.cache)))
         for path, reason in damaged:
             console.print(f"damaged: {path}: {reason}", markup=False, soft_wrap=True)
@@ -171,26 +172,31 @@ def _spreading() -> MakeStore:
     return make_store
 
 
-def _prepare(
-    console: Console,
-    command: OfDataset,
-    data: DataSpec,
-    models: Sequence[ModelSpec],
-    device: Literal["auto", "cpu", "cuda"],
-    make: MakeStore,
-) -> None:
-    """Make the stores of `models`, and in any case that of the images."""
-    root, weights = find_inputs(
+def _folders(console: Console, command: OfDataset) -> tuple[Path, Path | None]:
+    return find_inputs(
         console,
         command.dataset,
         data=command.data,
         weights=command.weights,
         cache=command.cache,
     )
+
+
+def _prepare(
+    console: Console,
+    command: OfDataset,
+    data: DataSpec,
+    models: Sequence[ModelSpec],
+    folders: tuple[Path, Path | None],
+    *,
+    device: Literal["auto", "cpu", "cuda"],
+    make: MakeStore = make_here,
+) -> None:
+    """Make the stores of `models`, and in any case that of the images."""
     from mi2p.runtime import Runtime
 
     cache = absolute_cache(command.cache)
-    runtime = Runtime(cache=cache, data=root, weights=weights, device=device)
+    runtime = Runtime(cache=cache, data=folders[0], weights=folders[1], device=device)
     reports = command.results.absolute() / "bad_images"
     prepare_stores(console, {data: models}, runtime, reports=reports, make=make)
 

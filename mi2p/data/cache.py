@@ -16,6 +16,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import warnings
 import zlib
@@ -36,6 +37,8 @@ FORMAT = 2
 HEADER = b"mi2p"
 PER_BATCH = b"mi2p-batch"
 SUFFIX = ".arrow"
+VARIABLE = re.compile(r"\$\{?(\w+)")
+"""A variable of the environment in a path."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,12 +86,12 @@ class Recipe:
 
 def expanded(folder: Path) -> Path:
     """`folder` with the environment $VARIABLES of this machine; ValueError if one is not set."""
-    found = os.path.expandvars(folder)
-    if "$" in found:
+    unset = [name for name in VARIABLE.findall(str(folder)) if name not in os.environ]
+    if unset:
         raise ValueError(
-            f"every variable in {folder} must be set on each machine, but got {found}"
+            f"every variable in {folder} must be set on each machine, but {unset[0]} is not"
         )
-    return Path(found)
+    return Path(os.path.expandvars(folder))
 
 
 class Damaged(ValueError):

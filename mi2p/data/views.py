@@ -52,7 +52,11 @@ DECODE_ERRORS = (
     struct.error, zlib.error, Image.DecompressionBombError,
 )  # fmt: skip
 # Errors of the system that tell of the file itself; Pillow's own about damage have no number.
-NOT_AN_IMAGE = (None, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
+# A damaged offset is EINVAL, EFBIG or EOVERFLOW when Pillow seeks there.
+NOT_AN_IMAGE = (
+    None, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG,
+    errno.EINVAL, errno.EFBIG, errno.EOVERFLOW,
+)  # fmt: skip
 SHOWN_FAILURES = 20
 
 _large_pictures = threading.BoundedSemaphore(2)
@@ -207,7 +211,9 @@ def _damage_named(path: Path) -> Iterator[None]:
         raise BadImage(path, _too_large(str(error))) from error
     except DECODE_ERRORS as error:
         if isinstance(error, OSError) and error.errno not in NOT_AN_IMAGE:
-            raise  # a disk that fails or a lock on a file says nothing about the image
+            # A disk that fails or a lock on a file says nothing about the image.
+            error.add_note(f"while reading {path}")
+            raise
         raise BadImage(path, f"{type(error).__name__}: {error}") from error
 
 

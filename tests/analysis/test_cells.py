@@ -173,3 +173,15 @@ def test_the_only_plan_of_a_table_needs_no_name_and_several_are_listed(lab: Any)
     assert find_plan(lab.results, table=5, name="table5-b").name == "table5-b"
     with pytest.raises(FileNotFoundError, match="table5-a, table5-b, table6-a"):
         find_plan(lab.results, table=5, name="table5-c")
+
+
+def test_what_a_model_does_not_read_may_differ_in_trials_that_have_run(lab: Any) -> None:
+    # `--augment none --seeds 0` and then the default: the first trial of BERT is both's.
+    plan = lab.plan(seeds=(0, 1))
+    bert = next(row for row in plan.rows if row.key == "bert")
+    first, second = bert.specs
+    ran = replace(first, data=replace(first.data, augment="crop_flip", view="crop"))
+    assert ran.trial_id == first.trial_id
+    lab.fill(replace(bert, specs=(ran, second)), [0.6, 0.7])
+    found = {row.row.key: row for row in select(plan, load(lab.results))}
+    assert found["bert"].cell("test/accuracy").values == (0.6, 0.7)

@@ -135,3 +135,10 @@ def test_options_of_the_data_are_those_of_sweeps(terminal: Terminal) -> None:
     assert "image_size is a positive multiple of 32" in terminal.fails(
         "check", "crisismmd_task2", "--image-size", "0", "--data", "copy"
     )
+
+
+@pytest.mark.parametrize("command", ["prepare", "check", "describe"])
+def test_the_data_set_must_be_named(command: str, terminal: Terminal) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([command])
+    assert ended.value.code == 2

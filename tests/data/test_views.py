@@ -286,3 +286,11 @@ def test_a_gif_that_is_called_jpg_shows_its_first_frame(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     frames[0].save(path, format="GIF", save_all=True, append_images=frames[1:])
     assert decode(path, V32)[:, 16, 16].tolist() == [255, 0, 0]
+
+
+def test_an_offset_that_no_file_system_has_is_damage(tmp_path: Path) -> None:
+    # Pillow seeks there, and the system's own error is not one of a disk that fails.
+    path = tmp_path / "a.tif"
+    path.write_bytes(b"II+\0" + struct.pack("<HHQ", 8, 0, 2**62) + bytes(64))
+    with pytest.raises(BadImage):
+        decode(path, V32)
