@@ -55,7 +55,7 @@ class TextualCard:
     """A transformer encoder: one tap after each of its layers."""
 
     title: str
-    family: Literal["bert", "xlnet", "clip"] = "bert"
+    family: Literal["bert", "xlnet", "clip", "visualbert", "vilt"] = "bert"
     num_layers: int
     num_heads: int
     width: int
@@ -63,6 +63,8 @@ class TextualCard:
     pooling: Literal["pooler", "mean", "last", "eos"] = "pooler"
     """The global feature the encoder was pretrained to give: tanh([CLS] W), the words' mean, or
     the last word's state: XLNet's <cls> (published without weights for a tanh), CLIP's EOS."""
+    visual_width: int = 0
+    """Channels of the visual features it was pretrained with, if of any."""
 
     @property
     def num_taps(self) -> int:
@@ -153,6 +155,21 @@ TEXTUAL: Mapping[str, TextualCard] = {
     ),
 }
 
+MULTIMODAL: Mapping[str, TextualCard] = {
+    "visualbert-vqa-coco-pre": TextualCard(
+        title="VisualBERT",
+        family="visualbert",
+        num_layers=12,
+        num_heads=12,
+        width=768,
+        visual_width=2048,
+    ),
+    "vilt-b32-mlm": TextualCard(
+        title="ViLT", family="vilt", num_layers=12, num_heads=12, width=768
+    ),
+}
+"""Transformers pretrained with images and texts at once, for the models of their name only."""
+
 
 def visual_card(name: str) -> VisualCard:
     """The card of the CNN called `name`; `ValueError` lists the known ones.
@@ -172,6 +189,7 @@ def visual_card(name: str) -> VisualCard:
 
 def textual_card(name: str) -> TextualCard:
     """The card of the transformer called `name`; `ValueError` lists the known ones."""
-    if name not in TEXTUAL:
-        raise ValueError(f"unknown textual backbone {name!r}; known: {', '.join(TEXTUAL)}")
-    return TEXTUAL[name]
+    cards = {**TEXTUAL, **MULTIMODAL}
+    if name not in cards:
+        raise ValueError(f"unknown textual backbone {name!r}; known: {', '.join(cards)}")
+    return cards[name]

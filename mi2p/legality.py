@@ -6,12 +6,13 @@ Imported by `mi2p.spec`, which applies them when a trial is declared; standard l
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from mi2p.backbones import textual_card, visual_card
 
 if TYPE_CHECKING:
-    from mi2p.spec import ModelSpec, UnitSpec
+    from mi2p.model_spec import Modality, ModelSpec, UnitSpec
 
 MAX_LISTED_HEADS = 16
 
@@ -29,21 +30,61 @@ def check_tokens(textual: str, max_tokens: int) -> None:
     require(max_tokens <= longest, f"max_tokens <= {longest} for {textual}", max_tokens=max_tokens)
 
 
-def check_attach(model: ModelSpec, units: UnitSpec) -> None:
+FAMILIES: Mapping[str, tuple[str, ...]] = {
+    "mmbt": ("bert",),
+    "pixelbert": ("bert",),
+    "visualbert": ("bert", "visualbert"),
+    "vilt": ("bert", "vilt"),
+}
+"""Models that take only some families of transformers; the others take `UNIMODAL`."""
+
+UNIMODAL = ("bert", "xlnet", "clip")
+
+
+def check_model(model: ModelSpec, image_size: int) -> None:
+    """Its transformer is of a family the model can use, and its units can be attached.
+
+    `ValueError` states the rule and what is legal.
+    """
+    if model.textual is not None:
+        family, legal = textual_card(model.textual).family, FAMILIES.get(model.name, UNIMODAL)
+        require(
+            family in legal,
+            f"the transformer of {model.name!r} is of {' or '.join(legal)}",
+            textual=model.textual,
+            family=family,
+        )
+        width = textual_card(model.textual).visual_width
+        if width and model.visual is not None:
+            found = visual_card(model.visual).last_channels
+            require(
+                found == width,
+                f"the CNN beside {model.textual} has {width} channels",
+                visual=model.visual,
+                channels=found,
+            )
+    for modality in model.trains:
+        units = model.units_of(modality)
+        if units is not None:
+            check_attach(model, units, modality)
+            check_heads(model, units, modality, image_size)
+
+
+def check_attach(model: ModelSpec, units: UnitSpec, modality: Modality) -> None:
     """Units sit at taps that the trained backbone has; else `ValueError` with its taps."""
-    if model.reads == "visual":
+    if modality == "visual":
         name, num_taps = model.visual, visual_card(model.visual or "").num_taps
     else:
         name, num_taps = model.textual, textual_card(model.textual or "").num_taps
     require(units.attach[-1] <= num_taps, f"attach <= {num_taps} for {name}", attach=units.attach)
 
 
-def check_heads(model: ModelSpec, units: UnitSpec, image_size: int) -> None:
+def check_heads(model: ModelSpec, units: UnitSpec, modality: Modality, image_size: int) -> None:
     """`h d_v = h^k w^k` at every attached block, or `h d_v = d`; else `ValueError`.
 
     The message lists the counts that are legal for this image size (up to 16).
     """
-    if model.reads == "textual":
+    if modality == "textual":
         width = textual_card(model.textual or "").width
         if width % units.heads:
             raise ValueError(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mi2p.legality import require
-from mi2p.spec import DataSpec, ModelSpec, TrainSpec, TrialSpec, UnitSpec
+from mi2p.spec import DataSpec, FusionSpec, ModelSpec, TrainSpec, TrialSpec, UnitSpec
 
 BASE = TrialSpec(
     data=DataSpec(image_size=256),
@@ -89,3 +89,32 @@ def test_heads_of_me_bert_ignore_the_map() -> None:
     replace(BASE, model=model)
     with pytest.raises(ValueError, match="attach <= 6 for minilm"):
         replace(BASE, model=replace(model, units=UnitSpec(attach=(7,), heads=12)))
+
+
+@pytest.mark.parametrize(
+    ("name", "textual", "legal"),
+    [
+        ("mmbt", "tiny_xlnet", "the transformer of 'mmbt' is of bert"),
+        ("pixelbert", "tiny_clip_text", "the transformer of 'pixelbert' is of bert"),
+        ("visualbert", "tiny_xlnet", "of bert or visualbert"),
+        ("vilt", "visualbert-vqa-coco-pre", "of bert or vilt"),
+        ("bert", "vilt-b32-mlm", "of bert or xlnet or clip"),
+        ("fusion", "visualbert-vqa-coco-pre", "of bert or xlnet or clip"),
+    ],
+)
+def test_a_transformer_of_another_family_is_refused(name: str, textual: str, legal: str) -> None:
+    model = ModelSpec(
+        name=name,  # type: ignore[arg-type]
+        visual=None if name in ("bert", "vilt") else "densenet121",
+        textual=textual,
+        fusion=FusionSpec(kind="concat") if name == "fusion" else None,
+    )
+    with pytest.raises(ValueError, match=legal):
+        replace(BASE, model=model)
+
+
+def test_a_checkpoint_wants_the_channels_it_was_pretrained_on() -> None:
+    model = ModelSpec(name="visualbert", visual="resnet50", textual="visualbert-vqa-coco-pre")
+    replace(BASE, model=model)
+    with pytest.raises(ValueError, match=r"has 2048 channels.*channels=1024"):
+        replace(BASE, model=replace(model, visual="densenet121"))

@@ -10,7 +10,16 @@ from typing import Any
 
 import pytest
 
-from mi2p.spec import OPTION_TAKERS, DataSpec, ModelSpec, TrainSpec, TrialSpec, UnitSpec
+from mi2p.model_spec import FUSION_TAKERS
+from mi2p.spec import (
+    OPTION_TAKERS,
+    DataSpec,
+    FusionSpec,
+    ModelSpec,
+    TrainSpec,
+    TrialSpec,
+    UnitSpec,
+)
 
 CNN = TrialSpec(
     data=DataSpec(),
@@ -56,6 +65,17 @@ BASE = TrialSpec(
     ),
     train=TrainSpec(lr=1e-4, epochs=3),
 )
+JOINT = replace(
+    BASE,
+    model=replace(
+        BASE.model,
+        name="me_fusion",
+        textual_units=UnitSpec(attach=(1, 2), heads=4),
+        fusion=FusionSpec(kind="concat"),
+    ),
+)
+"""Where both backbones are trained."""
+OF_JOINT = ("model.textual_units.", "model.fusion.", "train.visual_lr_multiplier", "averages")
 OTHER: Mapping[str, Any] = {
     "data.name": "openclipart-tags",
     "data.image_size": 128,
@@ -83,13 +103,32 @@ OTHER: Mapping[str, Any] = {
     "model.units.out_projection": True,
     "model.units.lr_multiplier": 2.0,
     "model.head_dropout": 0.2,
+    "model.textual_units.attach": (1, 3),
+    "model.textual_units.heads": 6,
+    "model.textual_units.head_mode": "project",
+    "model.textual_units.d_k": 32,
+    "model.textual_units.query_kernel": 5,
+    "model.textual_units.query_sharing": "per_channel",
+    "model.textual_units.query_bias": False,
+    "model.textual_units.init": "gate",
+    "model.textual_units.out_projection": True,
+    "model.textual_units.lr_multiplier": 2.0,
+    "model.fusion.kind": "gmu",
+    "model.fusion.joint_loss": "fused+branches",
+    "model.fusion.score_space": "logits",
+    "model.fusion.gates": "own",
+    "model.fusion.sketch": 4096,
+    "model.fusion.gate_at": "visual",
     "train.lr": 2e-4,
     "train.batch_size": 64,
     "train.epochs": 4,
     "train.head_lr_multiplier": 3.0,
     "train.weight_decay": 0.01,
+    "train.visual_lr_multiplier": 3.0,
+    "train.micro_batch": 32,
     "seed": 1,
     "stage": "search",
+    "averages": ("fd11517eef7a", "7091ab280ee1"),
 }
 
 
@@ -122,13 +161,22 @@ def test_ids_of_fixed_specs_never_change(name: str) -> None:
 
 def test_every_field_has_an_alternative() -> None:
     # A field that is added must be added to OTHER, or nobody checks that it moves the id.
-    assert set(leaves(BASE)) == set(OTHER)
+    absent = {"model.textual_units", "model.fusion"}  # parts that BASE has not
+    assert {*leaves(BASE), *leaves(JOINT)} - absent == set(OTHER)
 
 
 def base_for(path: str) -> TrialSpec:
-    """A spec whose data set takes the option at `path`."""
+    """A spec whose data set or fusion takes the option at `path`."""
     takers = OPTION_TAKERS.get(path.removeprefix("data."))
-    return changed(BASE, "data.name", takers[0]) if takers else BASE
+    if takers:
+        return replace(BASE, data=replace(BASE.data, name=takers[0]))
+    if not path.startswith(OF_JOINT):
+        return BASE
+    kinds = FUSION_TAKERS.get(path.removeprefix("model.fusion."))
+    kind = "score" if path == "averages" else kinds[-1] if kinds else "concat"
+    assert JOINT.model.fusion is not None
+    fusion = replace(JOINT.model.fusion, kind=kind)  # type: ignore[arg-type]
+    return replace(JOINT, model=replace(JOINT.model, fusion=fusion))
 
 
 @pytest.mark.parametrize("path", sorted(OTHER))
@@ -193,7 +241,7 @@ def test_specs_are_frozen() -> None:
 @pytest.mark.parametrize(
     ("path", "known"),
     [
-        ("learning_rate", "data, model, train, seed, stage"),
+        ("learning_rate", "data, model, train, seed, stage, averages"),
         ("train.learning_rate", "lr, batch_size, epochs, head_lr_multiplier, weight_decay"),
         ("model.units.blocks", "attach, heads, head_mode, d_k"),
     ],
@@ -239,7 +287,7 @@ def test_a_wrong_type_names_the_field(path: str, wrong: object) -> None:
     ("path", "wrong", "legal"),
     [
         ("stage", "final", "search, confirm"),
-        ("model.name", "resnet", "cnn, bert, me_cnn, me_bert"),
+        ("model.name", "resnet", "cnn, bert, me_cnn, me_bert, .*, vilt"),
         ("model.units.head_mode", "auto", "strict, project"),
         ("model.units.query_kernel", 2, "1, 3, 5, 7"),
         ("model.units.query_sharing", "none", "shared, per_channel"),
@@ -355,9 +403,106 @@ def test_a_model_has_exactly_its_parts(values: dict[str, Any], message: str) -> 
         ModelSpec(**values)
 
 
-@pytest.mark.parametrize(("name", "reads"), [("me_cnn", "visual"), ("me_bert", "textual")])
-def test_the_trained_modality(name: str, reads: str) -> None:
-    assert changed(BASE, "model.name", name).model.reads == reads
+def test_units_belong_to_the_backbone_that_is_trained() -> None:
+    units, more = JOINT.model.units, JOINT.model.textual_units
+    me_bert = changed(BASE, "model.name", "me_bert").model
+    for model, visual, textual in (
+        (BASE.model, units, None),
+        (me_bert, None, units),
+        (JOINT.model, units, more),
+        (CNN.model, None, None),
+    ):
+        assert (model.units_of("visual"), model.units_of("textual")) == (visual, textual)
+
+
+@pytest.mark.parametrize(
+    ("path", "wrong"),
+    [(f"model.fusion.{option}", OTHER[f"model.fusion.{option}"]) for option in FUSION_TAKERS],
+)
+def test_an_option_of_another_fusion_is_refused(path: str, wrong: object) -> None:
+    message = rf"`{path.rpartition('.')[2]}` is an option of .* is 'concat'"
+    with pytest.raises(ValueError, match=message):
+        changed(JOINT, path, wrong)
+
+
+@pytest.mark.parametrize(
+    ("base", "path", "wrong", "rule"),
+    [
+        (JOINT, "model.fusion.joint_loss", "branches", "joint_loss 'branches' is for .*score"),
+        (JOINT, "model.fusion.sketch", 1, "sketch >= 2"),
+        (JOINT, "train.visual_lr_multiplier", 0.0, "visual_lr_multiplier > 0"),
+        (BASE, "train.visual_lr_multiplier", 2.0, "== 1 where not both backbones are trained"),
+        (BASE, "train.micro_batch", 3, "micro_batch is 0, or from 4 to less than batch_size"),
+        (BASE, "train.micro_batch", 128, "micro_batch is 0, or from 4 to less than batch_size"),
+        (JOINT, "averages", ("a", "b"), "averages are two trials, and the fusion is of scores"),
+        (BASE, "averages", ("a", "b"), "averages are two trials, and the fusion is of scores"),
+        (JOINT, "model.textual_units.attach", (7,), "attach <= 6 for minilm"),
+        (JOINT, "model.units.attach", (5,), "attach <= 4 for densenet121"),
+    ],
+)
+def test_rules_of_joint_training(base: TrialSpec, path: str, wrong: object, rule: str) -> None:
+    with pytest.raises(ValueError, match=rule):
+        changed(base, path, wrong)
+
+
+def test_averages_are_of_probabilities() -> None:
+    spec = changed(base_for("averages"), "averages", OTHER["averages"])
+    with pytest.raises(ValueError, match="score_space == 'probabilities' of averages"):
+        changed(spec, "model.fusion.score_space", "logits")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"name": "me_fusion", "units": None}, "model 'me_fusion' needs `units`"),
+        ({"name": "me_fusion", "textual_units": None}, "'me_fusion' needs `textual_units`"),
+        ({"name": "me_fusion", "fusion": None}, "model 'me_fusion' needs `fusion`"),
+        ({"name": "fusion"}, "model 'fusion' has no `units`"),
+        ({"name": "fusion", "units": None}, "model 'fusion' has no `textual_units`"),
+        ({"name": "me_cnn"}, "model 'me_cnn' has no `textual_units`"),
+        ({"name": "mmbt", "units": None, "textual_units": None}, "'mmbt' has no `fusion`"),
+        (
+            {"name": "vilt", "units": None, "textual_units": None, "fusion": None},
+            "model 'vilt' has no `visual`",
+        ),
+    ],
+)
+def test_a_joint_model_has_exactly_its_parts(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(JOINT.model, **values)
+
+
+@pytest.mark.parametrize(
+    ("name", "reads_images", "frozen"),
+    [
+        ("cnn", True, ()),
+        ("bert", False, ()),
+        ("me_cnn", True, ("words",)),
+        ("me_bert", False, ("maps",)),
+        ("me_fusion", True, ("words", "maps")),
+        ("visualbert", False, ("maps",)),
+        ("vilt", True, ()),
+    ],
+)
+def test_what_a_model_reads(name: str, reads_images: bool, frozen: tuple[str, ...]) -> None:
+    parts: dict[str, Any] = {"visual": "densenet121", "textual": "minilm"}
+    if name == "cnn":
+        del parts["textual"]
+    if name in ("bert", "vilt"):
+        del parts["visual"]
+    units = BASE.model.units if name.startswith("me_") else None
+    both = name == "me_fusion"
+    model = ModelSpec(
+        name=name,  # type: ignore[arg-type]
+        units=units,
+        textual_units=units if both else None,
+        fusion=FusionSpec(kind="gmu") if both else None,
+        **parts,
+    )
+    assert (model.reads_images, model.frozen) == (reads_images, frozen)
+    unread = replace(BASE, model=model).unread()
+    assert ("features" in unread) == (not frozen)
+    assert ("view" in unread) == (name == "bert")
 
 
 def test_one_way_to_write_where_splits_are() -> None:
