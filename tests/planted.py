@@ -1,7 +1,8 @@
-"""A made-up data set whose label needs both modalities, for tests that train or encode."""
+"""Made-up data sets whose label needs both modalities, for tests that train or encode."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +23,31 @@ SIDE = 64
 def planted_xor(folder: Path, count: int, seed: int = 0) -> Dataset:
     """`count` pictures and texts; the label is the XOR of a bit in each.
 
-    The visual bit is which half is bright, the textual one which of two words stands among
-    fillers. All four combinations are equally frequent in each split (a half, a quarter and a
-    quarter of the examples), so that one modality alone says nothing about the label.
+    One modality alone says nothing about the label, and neither does any sum of what each says.
     """
+    return _planted(folder, count, seed, ("equal", "different"), lambda v, t: v ^ t)
+
+
+def planted_pair(folder: Path, count: int, seed: int = 0) -> Dataset:
+    """`count` pictures and texts; the label, one of four, is the pair of a bit in each.
+
+    One modality alone is right for half of the examples at best; the sum of what each says is
+    enough for all of them, so that fusions of scores can learn it.
+    """
+    classes = tuple(f"{visual}{textual}" for visual, textual in BITS)
+    return _planted(folder, count, seed, classes, lambda v, t: 2 * v + t)
+
+
+def _planted(
+    folder: Path,
+    count: int,
+    seed: int,
+    classes: tuple[str, ...],
+    label: Callable[[int, int], int],
+) -> Dataset:
+    """The visual bit is which half is bright, the textual one which of two words stands among
+    fillers. All four combinations are equally frequent in each split (a half, a quarter and a
+    quarter of the examples)."""
     if count < 16 or count % 16:
         raise ValueError(f"`count` must be a positive multiple of 16, but got {count=}.")
     folder.mkdir(parents=True, exist_ok=True)
@@ -39,11 +61,9 @@ def planted_xor(folder: Path, count: int, seed: int = 0) -> Dataset:
             path = folder / f"{name}.png"
             _picture(rng, bright_right=bool(visual)).save(path)
             text = _text(rng, WORDS[textual])
-            label = int(visual ^ textual)
-            examples.append(Example(id=name, image=path, text=text, labels=(label,), split=split))
-    return Dataset(
-        name="planted", classes=("equal", "different"), multilabel=False, examples=tuple(examples)
-    )
+            labels = (label(int(visual), int(textual)),)
+            examples.append(Example(id=name, image=path, text=text, labels=labels, split=split))
+    return Dataset(name="planted", classes=classes, multilabel=False, examples=tuple(examples))
 
 
 def register(monkeypatch: pytest.MonkeyPatch, name: str, dataset: Dataset) -> None:

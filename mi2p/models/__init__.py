@@ -2,83 +2,111 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import torch
-from torch import nn
 
-from mi2p.backbones import textual_card, visual_card
-from mi2p.models.expanded import Batch, Classifier, TextualClassifier, VisualClassifier
-from mi2p.models.frozen import FEATURE_TYPES, Frozen
-from mi2p.models.weights import load_textual, load_visual
+from mi2p.models.baselines.centralnet import CentralNet
+from mi2p.models.baselines.mmbt import MMBT
+from mi2p.models.baselines.pixelbert import PixelBERT
+from mi2p.models.baselines.vilt import ViLT
+from mi2p.models.baselines.visualbert import VisualBERT
+from mi2p.models.blueprint import Blueprint
+from mi2p.models.classifier import Batch, Classifier
+from mi2p.models.expanded import Unimodal
+from mi2p.models.late_fusion import LateFusion
 from mi2p.spec import TrialSpec
 
 __all__ = ["MODELS", "Batch", "Classifier", "build"]
 
-Builder = Callable[[TrialSpec, int, Path | None, bool], Classifier]
+
+def _cnn(plan: Blueprint) -> Classifier:
+    branch = plan.visual_branch()
+    model = Unimodal(branch, plan.num_classes, plan.dropout)
+    plan.attach_visual(branch)
+    return model
 
 
-def _cnn(spec: TrialSpec, num_classes: int, weights: Path | None, external: bool) -> Classifier:
-    backbone = load_visual(spec.model.visual or "", weights)
-    return VisualClassifier(backbone, num_classes, spec.model.head_dropout)
+def _bert(plan: Blueprint) -> Classifier:
+    branch = plan.textual_branch()
+    model = Unimodal(branch, plan.num_classes, plan.dropout)
+    plan.attach_textual(branch)
+    return model
 
 
-def _bert(spec: TrialSpec, num_classes: int, weights: Path | None, external: bool) -> Classifier:
-    backbone = load_textual(spec.model.textual or "", weights)
-    return TextualClassifier(backbone, num_classes, spec.model.head_dropout)
-
-
-def _me_cnn(spec: TrialSpec, num_classes: int, weights: Path | None, external: bool) -> Classifier:
-    model = _cnn(spec, num_classes, weights, external)
-    assert isinstance(model, VisualClassifier) and spec.model.units and spec.model.textual
-    return model.attach(
-        spec.model.units,
-        image_size=spec.data.image_size,
-        textual_width=textual_card(spec.model.textual).width,
-        external=_frozen(load_textual, spec.model.textual, spec, weights) if external else None,
+def _fusion(plan: Blueprint) -> Classifier:
+    visual, textual = plan.visual_branch(), plan.textual_branch()
+    assert plan.model.fusion is not None
+    model = LateFusion(
+        visual,
+        textual,
+        plan.model.fusion,
+        plan.num_classes,
+        multilabel=plan.multilabel,
+        dropout=plan.dropout,
     )
+    plan.attach_visual(visual)
+    plan.attach_textual(textual)
+    return model
 
 
-def _me_bert(
-    spec: TrialSpec, num_classes: int, weights: Path | None, external: bool
-) -> Classifier:
-    model = _bert(spec, num_classes, weights, external)
-    assert isinstance(model, TextualClassifier) and spec.model.units and spec.model.visual
-    card = visual_card(spec.model.visual)
-    return model.attach(
-        spec.model.units,
-        channels=card.last_channels,
-        side=card.last_side(spec.data.image_size),
-        external=_frozen(load_visual, spec.model.visual, spec, weights) if external else None,
-    )
+def _centralnet(plan: Blueprint) -> Classifier:
+    return CentralNet(plan.visual(), plan.textual(), plan.num_classes, dropout=plan.dropout)
 
 
-def _frozen(
-    load: Callable[[str, Path | None], nn.Module], name: str, spec: TrialSpec, weights: Path | None
-) -> Frozen:
-    # Libraries draw weights before they load them: the units' must not depend on that.
-    with torch.random.fork_rng(devices=[]):
-        dtype, longest = FEATURE_TYPES[spec.data.features], spec.data.max_tokens
-        return Frozen(load(name, weights), dtype, max_tokens=longest)
+def _mmbt(plan: Blueprint) -> Classifier:
+    return MMBT(plan.visual(), plan.textual(), plan.num_classes, dropout=plan.dropout)
 
 
-MODELS: Mapping[str, Builder] = {
+def _pixelbert(plan: Blueprint) -> Classifier:
+    return PixelBERT(plan.visual(), plan.textual(), plan.num_classes, dropout=plan.dropout)
+
+
+def _visualbert(plan: Blueprint) -> Classifier:
+    net = plan.visualbert()
+    return VisualBERT(net, plan.num_classes, dropout=plan.dropout, external=plan.external("maps"))
+
+
+def _vilt(plan: Blueprint) -> Classifier:
+    return ViLT(plan.vilt(), plan.num_classes, dropout=plan.dropout)
+
+
+MODELS: Mapping[str, Callable[[Blueprint], Classifier]] = {
     "cnn": _cnn,
     "bert": _bert,
-    "me_cnn": _me_cnn,
-    "me_bert": _me_bert,
+    "me_cnn": _cnn,
+    "me_bert": _bert,
+    "fusion": _fusion,
+    "me_fusion": _fusion,
+    "centralnet": _centralnet,
+    "mmbt": _mmbt,
+    "pixelbert": _pixelbert,
+    "visualbert": _visualbert,
+    "vilt": _vilt,
 }
 
 
 def build(
-    spec: TrialSpec, num_classes: int, *, weights: Path | None = None, external: bool = True
+    spec: TrialSpec,
+    num_classes: int,
+    *,
+    multilabel: bool = False,
+    weights: Path | None = None,
+    stored: Collection[str] = (),
 ) -> Classifier:
     """The model of `spec`, its new parameters drawn from `spec.seed`.
 
-    Backbone and head are drawn before the units: the same seed gives the same unimodal part with
-    and without them. `external=False` leaves the frozen encoder out, for batches that bring its
-    features from a store.
+    Backbones and heads are drawn before the units: the same seed gives the same unimodal part
+    with and without them. `stored` names the frozen features (`words`, `maps`) that batches bring
+    from a store; the encoders of the others are part of the model.
     """
     torch.manual_seed(spec.seed)
-    return MODELS[spec.model.name](spec, num_classes, weights, external)
+    blueprint = Blueprint(
+        spec=spec,
+        num_classes=num_classes,
+        multilabel=multilabel,
+        weights=weights,
+        stored=frozenset(stored),
+    )
+    return MODELS[spec.model.name](blueprint)

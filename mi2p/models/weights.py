@@ -17,9 +17,15 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from mi2p.backbones import TEXTUAL
+from mi2p.backbones import MULTIMODAL, TEXTUAL
+from mi2p.models.classifier import drawn_in
+from mi2p.models.multimodal import MultimodalBackbone
 from mi2p.models.textual import TINY_VOCABULARY, TextualBackbone, build_textual
-from mi2p.models.textual_weights import pretrained_textual, pretrained_tokenizer
+from mi2p.models.textual_weights import (
+    pretrained_multimodal,
+    pretrained_textual,
+    pretrained_tokenizer,
+)
 from mi2p.models.tokenizers import HashTokenizer, Tokenizer
 from mi2p.models.visual import VisualBackbone, build_visual
 from mi2p.models.visual_weights import pretrained_visual
@@ -59,9 +65,14 @@ def load_tokenizer(name: str, folder: Path | None) -> Tokenizer:
 
 
 def fingerprint(module: nn.Module) -> str:
-    """16 hex digits over every parameter and buffer: which weights these are."""
-    digest = hashlib.sha256()
+    """16 hex digits over every parameter and buffer: which weights these are.
+
+    Without those that were drawn at random, which are others for every seed.
+    """
+    digest, drawn = hashlib.sha256(), drawn_in(module)
     for name, value in sorted(module.state_dict().items()):
+        if name in drawn:
+            continue
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()[:16]
@@ -69,14 +80,19 @@ def fingerprint(module: nn.Module) -> str:
 
 @cache
 def weights_fingerprint(name: str, folder: Path | None) -> str:
-    """`fingerprint` of the backbone called `name`, visual or textual, as it is loaded.
+    """`fingerprint` of the backbone called `name`, of any kind, as it is loaded: whole.
 
     Once per process: a folder whose files change meanwhile keeps its first fingerprint. Leaves
     the random state as it was.
     """
     with torch.random.fork_rng(devices=[]):  # libraries draw weights before they load them
-        load = load_textual if name in TEXTUAL else load_visual
-        return fingerprint(load(name, folder))
+        return fingerprint(_load(name, folder))
+
+
+def _load(name: str, folder: Path | None) -> VisualBackbone | TextualBackbone | MultimodalBackbone:
+    if name in MULTIMODAL:
+        return pretrained_multimodal(name, folder)
+    return load_textual(name, folder) if name in TEXTUAL else load_visual(name, folder)
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from transformers import (
 from mi2p import backbones
 from mi2p.backbones import TextualCard
 from mi2p.models.textual import FAMILIES
-from mi2p.models.textual_weights import FILES, HUB_NAMES, VOCABULARIES
+from mi2p.models.textual_weights import FILES, HUB_NAMES, TOKENIZERS, VOCABULARIES
 from mi2p.models.weight_files import WeightsUnavailable
 from mi2p.models.weights import load_textual, load_tokenizer
 
@@ -259,11 +259,46 @@ def test_half_a_tokenizer_is_named(tmp_path: Path, toy_clip: CLIPModel) -> None:
         load_tokenizer("clip_text", tmp_path)
 
 
+def test_visualbert_reads_words_as_bert_does(tmp_path: Path, toy_bert: BertModel) -> None:
+    # It is published without a tokenizer; what else lies in its folder does not matter.
+    (tmp_path / "visualbert-vqa-coco-pre").mkdir()
+    own, lent = (
+        load_tokenizer(name, tmp_path) for name in ("bert-base-uncased", "visualbert-vqa-coco-pre")
+    )
+    assert lent.fingerprint == own.fingerprint
+    assert lent(["Red hats"], 6)[0].tolist() == [[2, 5, 6, 7, 3, 0]]
+    (tmp_path / "bert-base-uncased" / "tokenizer.json").unlink()
+    (tmp_path / "bert-base-uncased" / "vocab.txt").unlink()
+    with pytest.raises(WeightsUnavailable) as refused:
+        load_tokenizer("visualbert-vqa-coco-pre", tmp_path)
+    assert str(refused.value) == (
+        "no tokenizer for visualbert-vqa-coco-pre: put config.json, tokenizer.json and vocab.txt "
+        f"of google-bert/bert-base-uncased into {tmp_path / 'bert-base-uncased'}, "
+        "or run once with network access"
+    )
+
+
+@pytest.mark.parametrize("file", ["tokenizer.json", "vocab.txt"])
+def test_vilt_has_a_tokenizer_of_its_own(tmp_path: Path, toy_bert: BertModel, file: str) -> None:
+    folder = tmp_path / "vilt-b32-mlm"
+    folder.mkdir()
+    with pytest.raises(WeightsUnavailable, match=r"and tokenizer\.json of dandelin/"):
+        load_tokenizer("vilt-b32-mlm", tmp_path)
+    (folder / "config.json").write_text(json.dumps({"model_type": "vilt"}))
+    (tmp_path / "bert-base-uncased" / file).rename(folder / file)
+    tokens, is_word = load_tokenizer("vilt-b32-mlm", tmp_path)(["Red hats"], 6)
+    assert tokens.tolist() == [[2, 5, 6, 7, 3, 0]]
+    assert is_word.sum().item() == 5
+
+
 def test_every_textual_backbone_has_a_source() -> None:
+    cards = {**backbones.TEXTUAL, **backbones.MULTIMODAL}
     hub = set(HUB_NAMES) | {"minilm"}
-    assert hub == {name for name in backbones.TEXTUAL if not name.startswith("tiny_")}
-    families = {card.family for card in backbones.TEXTUAL.values()}
-    assert families == set(FILES) == set(VOCABULARIES) == set(FAMILIES)
+    assert hub == {name for name in cards if not name.startswith("tiny_")}
+    assert {card.family for card in cards.values()} == set(FILES)
+    assert set(FAMILIES) == {card.family for card in backbones.TEXTUAL.values()}
+    owners = {TOKENIZERS.get(name, name) for name in cards}
+    assert {cards[name].family for name in owners} == set(VOCABULARIES)
 
 
 @pytest.mark.weights

@@ -9,8 +9,13 @@ import pytest
 import torch
 import torchvision
 from torch import nn
+from transformers import ViltConfig, ViltForMaskedLM
 
+from mi2p import backbones
+from mi2p.backbones import TextualCard
 from mi2p.models import weights
+from mi2p.models.multimodal_weights import load_vilt
+from mi2p.models.textual_weights import pretrained_multimodal
 from mi2p.models.tokenizers import HashTokenizer
 from mi2p.models.weights import (
     WeightsUnavailable,
@@ -20,6 +25,7 @@ from mi2p.models.weights import (
     load_visual,
     weights_fingerprint,
 )
+from mi2p.spec import DataSpec
 
 
 def test_tiny_weights_are_fixed_and_leave_the_seed_alone() -> None:
@@ -48,6 +54,20 @@ def test_a_fingerprint_sees_every_parameter_and_buffer() -> None:
         seen.add(fingerprint(other))
     assert len(seen) == 1 + len(net.state_dict())
     assert fingerprint(copy.deepcopy(net)) in seen
+
+
+def test_a_fingerprint_leaves_out_what_is_drawn() -> None:
+    last = nn.Linear(2, 2)
+    net = nn.Sequential(nn.Linear(2, 2), last)
+    whole = fingerprint(net)
+    net.drawn = frozenset({"1.weight"})  # type: ignore[assignment]
+    expected = fingerprint(net)
+    assert expected != whole
+    with torch.no_grad():
+        last.weight.add_(1)
+        assert fingerprint(net) == expected
+        last.bias.add_(1)
+    assert fingerprint(net) != expected
 
 
 @pytest.mark.parametrize("name", ["tiny_resnet", "tiny_clip_resnet"])
@@ -80,6 +100,20 @@ def test_the_fingerprint_of_a_name_is_computed_once(
     assert found == fingerprint(load_visual("densenet121", tmp_path))
     monkeypatch.setattr(weights, "load_visual", None)
     assert weights_fingerprint("densenet121", tmp_path) == found
+
+
+def test_the_fingerprint_of_a_multimodal_transformer_needs_no_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = TextualCard(title="toy", family="vilt", num_layers=1, num_heads=2, width=8)
+    monkeypatch.setitem(backbones.MULTIMODAL, "vilt-b32-mlm", card)
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    net = ViltForMaskedLM(ViltConfig(**sizes, vocab_size=9, intermediate_size=8))
+    net.save_pretrained(tmp_path / "vilt-b32-mlm")
+    found = weights_fingerprint("vilt-b32-mlm", tmp_path)
+    assert found == fingerprint(pretrained_multimodal("vilt-b32-mlm", tmp_path))
+    fitting = DataSpec(name="none", image_size=64, max_tokens=40)
+    assert found == fingerprint(load_vilt("vilt-b32-mlm", fitting, tmp_path))
 
 
 def test_a_name_without_weights_has_no_fingerprint_now_or_later(tmp_path: Path) -> None:
