@@ -7,7 +7,7 @@ maps at the strides 4, 8, 16 and 32; whether it is one is tried out once against
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -19,6 +19,9 @@ from mi2p.backbones import TAP_STRIDES, TIMM, VisualCard
 
 PROBE_SIZE = 64
 """Pixels of the image on which a chain is held to the library."""
+
+Step = tuple[nn.Module, int]
+"""A module of a chain and the tap (from 1) at its end, or 0."""
 
 
 def steps_to(net: nn.Module, ends: Sequence[str]) -> list[str]:
@@ -44,6 +47,30 @@ def _steps(module: nn.Module, prefix: str, ends: Sequence[str]) -> Iterator[str]
             yield from _steps(child, f"{path}.", ends)
         else:
             yield path
+
+
+def is_block(module: nn.Module) -> bool:
+    """Whether it is made of modules that have weights, unlike a convolution or an activation."""
+    return any(True for child in module.children() for _ in child.parameters())
+
+
+def in_rows(steps: Iterable[Step]) -> list[Step]:
+    """The steps, with neighbours that are no blocks put in one row: a stem is one step.
+
+    A row ends before a block and behind a tap.
+    """
+    rows: list[Step] = []
+    row: list[nn.Module] = []
+    for module, tap in steps:
+        alone = is_block(module)
+        if row and alone:
+            rows.append((nn.Sequential(*row), 0))
+            row = []
+        row.append(module)
+        if alone or tap:
+            rows.append((module if alone else nn.Sequential(*row), tap))
+            row = []
+    return [*rows, (nn.Sequential(*row), 0)] if row else rows
 
 
 def prune(net: nn.Module, steps: Sequence[str]) -> None:

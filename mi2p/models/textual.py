@@ -150,30 +150,44 @@ FAMILIES: Mapping[str, type[TextualBackbone]] = {"bert": Bert, "xlnet": XLNet, "
 """The adapter of each family of cards."""
 
 
+PUBLISHED_VOCABULARY: Mapping[str, int] = {"bert": 30522, "xlnet": 32000, "clip": 49408}
+"""Word pieces of the pretrained backbones, by family."""
+
+
 def build_textual(name: str) -> TextualBackbone:
-    """The tiny random backbone; pretrained ones come from `mi2p.models.weights`."""
+    """The backbone called `name` with random weights; `mi2p.models.weights` loads pretrained."""
     card = textual_card(name)
     adapter = FAMILIES[card.family]
-    return adapter(card, adapter.library(small_config(card, vocabulary=TINY_VOCABULARY)))
+    if name.startswith("tiny_"):
+        config = small_config(card, vocabulary=TINY_VOCABULARY)
+    else:
+        config = config_of(
+            card, vocabulary=PUBLISHED_VOCABULARY[card.family], inner=4 * card.width
+        )
+    return adapter(card, adapter.library(config))
 
 
 def small_config(card: TextualCard, *, vocabulary: int) -> Any:
     """The library's configuration for the sizes of a card, with narrow feed-forward layers."""
-    hidden = 2 * card.width
+    return config_of(card, vocabulary=vocabulary, inner=2 * card.width)
+
+
+def config_of(card: TextualCard, *, vocabulary: int, inner: int) -> Any:
+    """The same with feed-forward layers as wide as `inner`."""
     if card.family == "xlnet":
         return XLNetConfig(
             vocab_size=vocabulary,
             d_model=card.width,
             n_layer=card.num_layers,
             n_head=card.num_heads,
-            d_inner=hidden,
+            d_inner=inner,
         )
     sizes = {
         "vocab_size": vocabulary,
         "hidden_size": card.width,
         "num_hidden_layers": card.num_layers,
         "num_attention_heads": card.num_heads,
-        "intermediate_size": hidden,
+        "intermediate_size": inner,
         "max_position_embeddings": card.max_tokens,
     }
     if card.family == "clip":

@@ -6,7 +6,8 @@ Legend: B batch, c channels, h x w cells, S image side in pixels.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from typing import Any
 
 import timm
@@ -14,10 +15,9 @@ import torch
 import torchvision
 from timm.models.byobnet import ByoBlockCfg, ByobNet, ByoModelCfg
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from mi2p.backbones import TIMM, VisualCard, visual_card
-from mi2p.models.chains import prune, steps_to, timm_ends
+from mi2p.models.chains import Step, in_rows, prune, steps_to, timm_ends
 
 AfterBlock = Callable[[int, Tensor], Tensor]
 """Called with the tap's number (from 1) and the state there; what it returns flows on."""
@@ -47,9 +47,25 @@ class VisualBackbone(nn.Module, ABC):
         normalised = (images.float() / 255 - self.mean) / self.std  # (B, 3, S, S)
         return self.blocks(normalised, after_block)
 
-    @abstractmethod
     def blocks(self, x: Tensor, after_block: AfterBlock) -> Tensor:
         """Z' of normalised images, with `after_block` called at each tap in order."""
+        for row, tap in self.rows:
+            x = row(x)
+            if tap:
+                x = after_block(tap, x)  # (B, c, h, w)
+        return x
+
+    @abstractmethod
+    def steps(self) -> Iterable[Step]:
+        """The modules that run one after another, each with the tap (from 1) behind it, or 0."""
+
+    @cached_property
+    def rows(self) -> list[Step]:
+        """The steps, those between two blocks as one: see `in_rows`.
+
+        A list, so that a row is no second name of its modules in the state dict.
+        """
+        return in_rows(self.steps())
 
     def pool(self, maps: Tensor) -> Tensor:
         """The global feature (B, c') of Z'."""
@@ -63,12 +79,11 @@ class DenseNet(VisualBackbone):
         super().__init__(card)
         self.features = net.features  # the classifier stays behind: no dead parameters
 
-    def blocks(self, x: Tensor, after_block: AfterBlock) -> Tensor:
+    def steps(self) -> Iterable[Step]:
         for name, layer in self.features.named_children():
-            x = layer(x)
-            if name.startswith("denseblock"):
-                x = after_block(int(name.removeprefix("denseblock")), x)  # (B, c, h, w)
-        return F.relu(x)
+            is_tap = name.startswith("denseblock")
+            yield layer, int(name.removeprefix("denseblock")) if is_tap else 0
+        yield nn.ReLU(), 0  # a function in torchvision's forward
 
 
 TAP_AFTER_STAGE = {1: 1, 2: 2, 4: 3, 6: 4}
@@ -83,14 +98,11 @@ class EfficientNetLite(VisualBackbone):
         self.conv_stem, self.bn1, self.stages = net.conv_stem, net.bn1, net.blocks
         self.conv_head, self.bn2 = net.conv_head, net.bn2
 
-    def blocks(self, x: Tensor, after_block: AfterBlock) -> Tensor:
-        x = self.bn1(self.conv_stem(x))
+    def steps(self) -> Iterable[Step]:
+        yield from ((layer, 0) for layer in (self.conv_stem, self.bn1))
         for index, stage in enumerate(self.stages):
-            x = stage(x)
-            if index in TAP_AFTER_STAGE:
-                x = after_block(TAP_AFTER_STAGE[index], x)  # (B, c, h, w)
-        out: Tensor = self.bn2(self.conv_head(x))
-        return out
+            yield stage, TAP_AFTER_STAGE.get(index, 0)
+        yield from ((layer, 0) for layer in (self.conv_head, self.bn2))
 
 
 class Chain(VisualBackbone):
@@ -101,17 +113,13 @@ class Chain(VisualBackbone):
 
     def __init__(self, card: VisualCard, net: nn.Module, ends: Sequence[str]) -> None:
         super().__init__(card)
-        self.steps = steps_to(net, ends)
+        self.names = steps_to(net, ends)
         self.tap_after = {end: tap for tap, end in enumerate(ends, start=1)}
-        prune(net, self.steps)  # the classifier stays behind: no dead parameters
+        prune(net, self.names)  # the classifier stays behind: no dead parameters
         self.net = net
 
-    def blocks(self, x: Tensor, after_block: AfterBlock) -> Tensor:
-        for step in self.steps:
-            x = self.net.get_submodule(step)(x)
-            if step in self.tap_after:
-                x = after_block(self.tap_after[step], x)  # (B, c, h, w)
-        return x
+    def steps(self) -> Iterable[Step]:
+        return [(self.net.get_submodule(k), self.tap_after.get(k, 0)) for k in self.names]
 
 
 RESNET_ENDS = ("layer1", "layer2", "layer3", "layer4")

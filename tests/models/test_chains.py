@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mi2p.backbones import VISUAL, visual_card
-from mi2p.models.chains import prune, steps_to, timm_card, timm_ends
+from mi2p.models.chains import in_rows, is_block, prune, steps_to, timm_card, timm_ends
 from mi2p.models.visual import build_visual
 
 
@@ -45,6 +45,34 @@ def test_what_is_outside_the_steps_is_dropped() -> None:
     toy = Toy()
     prune(toy, ["stem", "stages.low"])
     assert {k.rpartition(".")[0] for k in toy.state_dict()} == {"stem", "stages.low"}
+
+
+def test_neighbours_between_blocks_are_one_row() -> None:
+    stem, norm, last, tail = (nn.Conv2d(4, 4, 1) for _ in range(4))
+    one, other = (nn.Sequential(nn.Conv2d(4, 4, 1), nn.ReLU()) for _ in range(2))
+    steps = [(stem, 0), (norm, 0), (one, 1), (other, 0), (last, 2), (tail, 0)]
+    rows = in_rows(steps)
+    # A row ends before a block and behind a tap; a block is by itself.
+    assert [tap for _, tap in rows] == [0, 1, 0, 2, 0]
+    assert list(rows[0][0].children()) == [stem, norm]
+    assert [rows[1][0], rows[2][0]] == [one, other]
+    assert [list(row.children()) for row, _ in rows[3:]] == [[last], [tail]]
+    assert in_rows([]) == []
+
+
+def test_a_block_is_made_of_modules_with_weights() -> None:
+    assert is_block(nn.Sequential(nn.ReLU(), nn.Conv2d(4, 4, 1)))
+    assert not is_block(nn.Conv2d(4, 4, 1)) and not is_block(nn.Sequential(nn.ReLU()))
+    # timm's BatchNorm has an activation inside, but the weights are its own.
+    assert not is_block(timm.create_model("tf_efficientnet_lite0").bn1)
+
+
+def test_rows_are_no_second_names() -> None:
+    backbone = build_visual("tiny_resnet")
+    before = list(backbone.state_dict())
+    held = {id(p) for row, _ in backbone.rows for p in row.parameters()}
+    assert held == {id(p) for p in backbone.parameters()}
+    assert list(backbone.state_dict()) == before and backbone.rows is backbone.rows
 
 
 def test_ends_are_the_last_module_of_each_stride() -> None:
