@@ -41,6 +41,11 @@ def caches_maps(data: DataSpec) -> bool:
     return data.augment == "none"
 
 
+def reads_pictures(data: DataSpec, model: ModelSpec) -> bool:
+    """Whether trials read the images themselves, be it for a frozen encoder."""
+    return model.reads_images or ("maps" in model.frozen and not caches_maps(data))
+
+
 def recipes(data: DataSpec, model: ModelSpec, runtime: Runtime) -> list[Recipe]:
     """The stores that trials of `model` read, in the order in which they can be made.
 
@@ -48,15 +53,13 @@ def recipes(data: DataSpec, model: ModelSpec, runtime: Runtime) -> list[Recipe]:
     """
     found = []
     dataset = read_dataset(data, runtime.data)
-    augmented_maps = model.units is not None and not caches_maps(data)
-    if model.visual is not None and (model.reads == "visual" or augmented_maps):
+    if reads_pictures(data, model) or "maps" in model.frozen:
         found.append(image_recipe(data, dataset))
     if model.textual is not None:
         found.append(token_recipe(data, model.textual, runtime))
-    if model.units is not None and model.reads == "visual":
+    if "words" in model.frozen:
         found.append(word_recipe(data, model.textual or "", runtime))
-    if model.units is not None and model.reads == "textual" and not augmented_maps:
-        found.append(image_recipe(data, dataset))
+    if "maps" in model.frozen and caches_maps(data):
         found.append(map_recipe(data, model.visual or "", runtime))
     return found
 

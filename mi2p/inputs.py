@@ -19,7 +19,14 @@ from mi2p.data.cache import Stored
 from mi2p.data.example import Dataset
 from mi2p.data.images import check_images, check_splits, read_dataset, usable, view_of
 from mi2p.data.views import View
-from mi2p.features import PADDING, TEXTS_PER_CHUNK, caches_maps, open_features, open_images
+from mi2p.features import (
+    PADDING,
+    TEXTS_PER_CHUNK,
+    caches_maps,
+    open_features,
+    open_images,
+    reads_pictures,
+)
 from mi2p.models import Batch
 from mi2p.runtime import Runtime
 from mi2p.spec import DataSpec, ModelSpec
@@ -58,6 +65,11 @@ class Inputs:
             return self.everything
         kept = zip(self.everything.examples, self.usable, strict=True)
         return replace(self.everything, examples=tuple(e for e, good in kept if good))
+
+    @property
+    def stored(self) -> frozenset[str]:
+        """The frozen features that batches bring: `words`, `maps`."""
+        return frozenset(kind for kind in ("words", "maps") if getattr(self, kind) is not None)
 
     def rows(self, split: str) -> NDArray[np.int64]:
         """Indices of a split's examples that are used."""
@@ -104,14 +116,11 @@ class Inputs:
 
 
 def prepare(data: DataSpec, model: ModelSpec, runtime: Runtime) -> Inputs:
-    """The inputs that `model` reads: its own modality, and the frozen features of the other.
+    """The inputs that `model` reads: of what it trains, and features of its frozen encoders.
 
     Raises `BadImages` when images are read and some cannot be used, unless these are skipped.
     """
     dataset = read_dataset(data, runtime.data)
-    expanded, visual = model.units is not None, model.reads == "visual"
-    augmented_maps = expanded and not visual and not caches_maps(data)
-    reads_images = visual or augmented_maps
     inputs = Inputs(
         everything=dataset,
         usable=np.ones(len(dataset.examples), bool),
@@ -119,22 +128,23 @@ def prepare(data: DataSpec, model: ModelSpec, runtime: Runtime) -> Inputs:
         view=view_of(data),
     )
     # Skipped examples are the same for models that read no image: their rows are compared.
-    if model.visual is not None or data.on_bad_image == "skip":
+    pictures = reads_pictures(data, model)
+    if pictures or "maps" in model.frozen or data.on_bad_image == "skip":
         images = open_images(data, dataset, runtime)
         if data.on_bad_image == "fail":
             check_images(dataset, images)
         inputs = replace(
-            inputs, usable=usable(dataset, images), images=images if reads_images else None
+            inputs, usable=usable(dataset, images), images=images if pictures else None
         )
         check_splits(dataset, inputs.dataset)
     if model.textual is not None:
         inputs = replace(inputs, tokens=open_features("tokens", data, model.textual, runtime))
-    if expanded and visual:
+    if "words" in model.frozen:
         words = open_features("words", data, model.textual or "", runtime)
         inputs = replace(inputs, words=words, first_words=_starts(inputs.tokens))
-    if augmented_maps:
+    if "maps" in model.frozen and not caches_maps(data):
         logger.warning("%s", NOT_CACHED)
-    elif expanded and not visual:
+    elif "maps" in model.frozen:
         inputs = replace(inputs, maps=open_features("maps", data, model.visual or "", runtime))
     return inputs
 

@@ -132,7 +132,7 @@ def prepare_stores(
 
 
 def _reads_maps(model: ModelSpec) -> bool:
-    return model.units is not None and model.reads == "textual"
+    return "maps" in model.frozen
 
 
 def _report_failures(

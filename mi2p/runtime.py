@@ -25,6 +25,9 @@ class Runtime:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = 1
     """CPU threads; they change the order of sums, so a sweep keeps one number for all."""
+    checkpoint_activations: bool = False
+    """Compute activations again in the backward pass instead of keeping them: less memory, more
+    time, the same bits."""
     prepared: dict[str, str] = field(default_factory=dict)
     """Names of stores that are made, by `Recipe.label`: `prepare_stores` adds what it makes.
 

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from mi2p import __version__
 from mi2p.files import whole
-from mi2p.spec import DataSpec, ModelSpec, TrainSpec, TrialSpec, UnitSpec
+from mi2p.spec import DataSpec, FusionSpec, ModelSpec, TrainSpec, TrialSpec, UnitSpec
 
 Status = Literal["done", "pruned", "error"]
 Row = Mapping[str, Any]
@@ -33,14 +33,20 @@ ENVIRONMENT = (
 )  # fmt: skip
 COUNTS = ("parameters", "added_parameters", "images_left_out")
 
-_METRIC_COLUMNS = tuple(f"{split}/{name}" for split in ("val", "test") for name in METRICS)
+TUNED = ("val/threshold", "test/macro_f1_tuned", "test/micro_f1_tuned")
+"""Multi-label metrics at a threshold tuned on validation, beside those at 0.5."""
 
-_PARTS: Mapping[str, type] = {
+_METRIC_COLUMNS = (*(f"{split}/{name}" for split in ("val", "test") for name in METRICS), *TUNED)
+
+_PARTS: Mapping[str, type[Any]] = {
     "data": DataSpec,
     "model": ModelSpec,
     "units": UnitSpec,
+    "textual_units": UnitSpec,
+    "fusion": FusionSpec,
     "train": TrainSpec,
 }
+"""Parts of a spec whose fields are columns; the parts of a model are no columns of it."""
 
 
 def _arrow_type(hint: Any) -> pa.DataType:
@@ -61,7 +67,7 @@ def _spec_columns() -> list[tuple[str, pa.DataType]]:
         (f"{part}.{name}", _arrow_type(hint))
         for part, cls in _PARTS.items()
         for name, hint in get_type_hints(cls).items()
-        if name != "units"
+        if name not in _PARTS
     ]
 
 
@@ -106,16 +112,22 @@ def trial_row(
 
     Metrics of a trial that is not `done` are those of its last report, for diagnosis.
     """
+    model = spec.model
     parts = {
-        "data": spec.data, "model": spec.model, "units": spec.model.units, "train": spec.train
-    }  # fmt: skip
+        "data": spec.data,
+        "model": model,
+        "units": model.units,
+        "textual_units": model.textual_units,
+        "fusion": model.fusion,
+        "train": spec.train,
+    }
     row: dict[str, Any] = dict.fromkeys(TRIAL_SCHEMA.names)
     row |= {"trial_id": spec.trial_id, "status": status, "error": error, "stage": spec.stage}
     row |= {"seed": spec.seed, "best_epoch": best_epoch, "code_version": __version__}
     for part, value in parts.items():
         plain = value.to_dict() if value is not None else {}
         for name, item in plain.items():
-            if name != "units":
+            if name not in _PARTS:
                 row[f"{part}.{name}"] = ",".join(map(str, item)) if name == "attach" else item
     # Metrics only: what Tune reports also has a `trial_id`, which is its own and not ours.
     row |= {name: metrics[name] for name in _METRIC_COLUMNS if name in metrics}
@@ -175,7 +187,7 @@ def load(folder: str | Path) -> pd.DataFrame:
 def _with_absent(trials: pd.DataFrame) -> pd.DataFrame:
     """Rows written before a spec had some field, with the value that field stands for."""
     for part, cls in _PARTS.items():
-        first, *later = (f for f in dataclasses.fields(cls) if f.name != "units")
+        first, *later = (f for f in dataclasses.fields(cls) if f.name not in _PARTS)
         there = trials[f"{part}.{first.name}"].notna()  # a CNN has no units
         for field in later:
             column = f"{part}.{field.name}"

@@ -23,10 +23,11 @@ from torch.nn import functional as F
 from mi2p import metrics
 from mi2p.checkpoint import Checkpoints
 from mi2p.inputs import Inputs, prepare
-from mi2p.models import Classifier, build
-from mi2p.models.weights import fingerprint
+from mi2p.models import Batch, Classifier, build
+from mi2p.models.memory import checkpoint_activations
+from mi2p.parameters import parameter_groups, pretrained_weights
 from mi2p.runtime import Runtime, bfloat16, device_name
-from mi2p.spec import TrainSpec, TrialSpec
+from mi2p.spec import TrialSpec
 
 EVALUATION_BATCH = 64
 
@@ -40,7 +41,7 @@ class Predictions:
 
     split: str
     ids: tuple[str, ...]
-    labels: NDArray[np.generic]
+    labels: NDArray[np.integer] | NDArray[np.float32]
     probabilities: NDArray[np.float32]
 
 
@@ -66,10 +67,13 @@ def fit(spec: TrialSpec, runtime: Runtime, on_epoch: OnEpoch | None = None) -> O
     model = build(
         spec,
         len(inputs.dataset.classes),
+        multilabel=inputs.dataset.multilabel,
         weights=runtime.weights,
-        external=inputs.words is None and inputs.maps is None,
+        stored=inputs.stored,
     )
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if runtime.checkpoint_activations:
+        checkpoint_activations(model)
     run = _Run(spec, model, inputs, device, runtime.checkpoints)
     run.train(on_epoch)
     return run.outcome()
@@ -121,6 +125,8 @@ class _Run:
             predictions, test = self._evaluate("test")
             kept.append(predictions)
             found = val | test
+            if self.multilabel:
+                found |= metrics.tuned_scores(*((p.probabilities, p.labels) for p in kept))
         return Outcome(
             spec=self.spec,
             best_epoch=best,
@@ -148,21 +154,31 @@ class _Run:
         self.model.train()
         total = 0.0
         for step, part in enumerate(batches, start=1):
-            batch = self.inputs.batch(part, self.device, augment)
-            with self._autocast():
-                logits = self.model(batch)
-            assert batch.labels is not None
-            value = loss(logits.float(), batch.labels)
-            if not torch.isfinite(value):
-                raise FloatingPointError(
-                    f"loss is {value.item()} at epoch {epoch}, step {step} of {len(batches)} "
-                    f"(lr {self.spec.train.lr:g})"
-                )
             self.optimiser.zero_grad(set_to_none=True)
-            value.backward()
+            for rows_now in self._micro_batches(part):
+                value = self._loss(self.inputs.batch(rows_now, self.device, augment))
+                if not torch.isfinite(value):
+                    raise FloatingPointError(
+                        f"loss is {value.item()} at epoch {epoch}, step {step} of {len(batches)} "
+                        f"(lr {self.spec.train.lr:g})"
+                    )
+                (value * (len(rows_now) / len(part))).backward()
+                total += value.item() * len(rows_now)
             self.optimiser.step()
-            total += value.item() * len(part)
         return total / len(rows)
+
+    def _micro_batches(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """Equal parts of a batch, none larger than a micro-batch may be."""
+        largest = self.spec.train.micro_batch or len(rows)
+        return np.array_split(rows, -(-len(rows) // largest))
+
+    def _loss(self, batch: Batch) -> Tensor:
+        """The sum over all predictions of the model that are supervised."""
+        with self._autocast():
+            supervised = self.model.supervised(batch)
+        assert batch.labels is not None
+        first, *others = (loss(logits.float(), batch.labels) for logits in supervised)
+        return sum(others, start=first)
 
     @torch.no_grad()
     def _evaluate(self, split: str) -> tuple[Predictions, dict[str, float]]:
@@ -234,34 +250,6 @@ class _Run:
             "images_left_out": int((~self.inputs.usable).sum()),
             "seconds": self.seconds,
         }
-
-
-def pretrained_weights(model: Classifier, inputs: Inputs) -> str:
-    """Fingerprints of the weights that `model`, as built, starts from, and of its frozen encoder.
-
-    A trial's id does not cover them: a file of another name or content may be in their place.
-    """
-    found = [fingerprint(model.get_submodule("backbone"))]
-    store = inputs.words or inputs.maps
-    if store is not None:
-        found.append(str(store.key["weights"]))
-    elif model.external is not None:
-        found.append(fingerprint(model.external.encoder))
-    return " ".join(found)
-
-
-def parameter_groups(model: Classifier, spec: TrialSpec) -> list[dict[str, Any]]:
-    """Backbone, units and head, each with its learning rate."""
-    train: TrainSpec = spec.train
-    of_units = spec.model.units.lr_multiplier if spec.model.units else 1.0
-    added = {id(p) for p in model.added_parameters()}
-    backbone = [p for p in model.trained_parameters() if id(p) not in added]
-    groups = [
-        {"params": backbone, "lr": train.lr},
-        {"params": list(model.units.parameters()), "lr": train.lr * of_units},
-        {"params": list(model.head.parameters()), "lr": train.lr * train.head_lr_multiplier},
-    ]
-    return [group for group in groups if group["params"]]
 
 
 def loss(logits: Tensor, labels: Tensor) -> Tensor:

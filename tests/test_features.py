@@ -18,7 +18,7 @@ from mi2p.data.example import Dataset
 from mi2p.features import map_recipe, recipes, token_recipe, word_recipe
 from mi2p.models.frozen import Frozen
 from mi2p.runtime import Runtime
-from mi2p.spec import DataSpec, ModelSpec, TrainSpec, TrialSpec, UnitSpec
+from mi2p.spec import DataSpec, FusionSpec, ModelSpec, TrainSpec, TrialSpec, UnitSpec
 from mi2p.train import fit
 from tests.planted import planted_xor, register
 
@@ -29,6 +29,7 @@ CNN = ModelSpec(name="cnn", visual="tiny_densenet")
 BERT = ModelSpec(name="bert", textual="tiny_bert")
 ME_CNN = replace(CNN, name="me_cnn", textual="tiny_bert", units=UNITS)
 ME_BERT = replace(ME_CNN, name="me_bert")
+ME_BOTH = replace(ME_CNN, name="me_fusion", textual_units=UNITS, fusion=FusionSpec(kind="concat"))
 
 
 @pytest.fixture
@@ -49,7 +50,11 @@ def runtime(tmp_path: Path, dataset: Dataset) -> Runtime:
         (CNN, ["images"]),
         (BERT, ["tokens"]),
         (ME_CNN, ["images", "tokens", "words"]),
-        (ME_BERT, ["tokens", "images", "maps"]),
+        (ME_BERT, ["images", "tokens", "maps"]),
+        (replace(BERT, name="mmbt", visual="tiny_densenet"), ["images", "tokens"]),
+        (replace(BERT, name="visualbert", visual="tiny_densenet"), ["images", "tokens", "maps"]),
+        (replace(BERT, name="vilt"), ["images", "tokens"]),
+        (ME_BOTH, ["images", "tokens", "words", "maps"]),
     ],
 )
 def test_the_stores_that_a_model_reads(runtime: Runtime, model: ModelSpec, kinds: Any) -> None:
@@ -59,7 +64,9 @@ def test_the_stores_that_a_model_reads(runtime: Runtime, model: ModelSpec, kinds
 def test_augmented_images_have_no_stored_maps(runtime: Runtime) -> None:
     augmented = replace(DATA, augment="crop_flip")
     assert [r.kind for r in recipes(augmented, ME_BERT, runtime)] == ["images", "tokens"]
-    assert [r.kind for r in recipes(augmented, ME_CNN, runtime)] == ["images", "tokens", "words"]
+    for model in (ME_CNN, ME_BOTH):
+        kinds = [recipe.kind for recipe in recipes(augmented, model, runtime)]
+        assert kinds == ["images", "tokens", "words"]
 
 
 def names(runtime: Runtime, data: DataSpec = DATA, **encoders: str) -> tuple[str, str, str]:

@@ -137,8 +137,8 @@ def test_logits_with_and_without_stores_agree_bit_for_bit(
     plain = Batch(images=torch.stack(images), tokens=tokens, is_word=is_word)
     stored = inputs_of(name, tmp_path, data).batch(rows, CPU)
     with torch.no_grad():
-        expected = build(spec, 2, external=True).eval()(plain)
-        found = build(spec, 2, external=False).eval()(stored)
+        expected = build(spec, 2).eval()(plain)
+        found = build(spec, 2, stored=("words", "maps")).eval()(stored)
     assert torch.equal(found, expected)
     assert found.std() > 0
 

@@ -5,8 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sklearn.metrics import f1_score
 
-from mi2p.metrics import predicted, primary, score
+from mi2p.metrics import (
+    CANDIDATES,
+    predicted,
+    primary,
+    score,
+    tuned_scores,
+    tuned_threshold,
+)
 
 
 def certain(*classes: int, num_classes: int) -> NDArray[np.float32]:
@@ -85,3 +93,38 @@ def test_the_metric_that_chooses_is_among_the_scores() -> None:
     )
     assert primary(multilabel=True) in score(GUESSES * 1.0, LABELS, multilabel=True)
     assert (primary(multilabel=False), primary(multilabel=True)) == ("accuracy", "micro_f1")
+
+
+def test_a_threshold_by_hand() -> None:
+    # Sorted: .9 is one, .7 not, .4 is one, .2 is one, .1 not. F1 of the first n guessed:
+    # n=1: 2/4, n=2: 2/5, n=3: 4/6, n=4: 6/7, n=5: 6/8. So between .1 and .2, nearest to .5.
+    probabilities = np.array([[0.9, 0.7], [0.4, 0.2], [0.1, 0.0]])
+    labels = np.array([[1, 0], [1, 1], [0, 0]])
+    assert tuned_threshold(probabilities, labels) == 0.19
+
+
+def test_the_tuned_threshold_has_the_best_micro_f1() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, (200, 5))
+    probabilities = np.clip(0.35 * labels + 0.1 * rng.normal(size=labels.shape) + 0.2, 0, 1)
+    scores = {
+        t: f1_score(labels, probabilities > t, average="micro", zero_division=0)
+        for t in CANDIDATES
+    }
+    found = tuned_threshold(probabilities, labels)
+    assert scores[found] == max(scores.values()) > scores[0.5]
+
+
+def test_among_equal_thresholds_one_half_wins() -> None:
+    assert tuned_threshold(np.array([[0.9, 0.1]]), np.array([[1, 0]])) == 0.5
+    assert tuned_threshold(np.array([[0.9, 0.1]]), np.array([[0, 0]])) == 0.5
+
+
+def test_test_is_scored_at_the_threshold_of_validation() -> None:
+    val = (np.array([[0.3, 0.1]]), np.array([[1, 0]]))  # between .1 and .3
+    test = (np.array([[0.31, 0.28], [0.2, 0.9]]), np.array([[1, 0], [0, 0]]))
+    found = tuned_scores(val, test)
+    assert found["val/threshold"] == 0.29
+    # Above .29: one hit and one false guess; label 0 is perfect, label 1 is 0.
+    assert found["test/micro_f1_tuned"] == pytest.approx(2 / 3)
+    assert found["test/macro_f1_tuned"] == pytest.approx(1 / 2)

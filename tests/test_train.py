@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from mi2p import train
-from mi2p.models import build
-from mi2p.models.weights import weights_fingerprint
+from mi2p import metrics, train
+from mi2p.inputs import Inputs
+from mi2p.models import Batch, Classifier, build
 from mi2p.runtime import Runtime
-from mi2p.spec import DataSpec, ModelSpec, TrainSpec, TrialSpec, UnitSpec
-from mi2p.train import Outcome, fit, parameter_groups
+from mi2p.spec import DataSpec, FusionSpec, ModelSpec, TrainSpec, TrialSpec, UnitSpec
+from mi2p.train import Outcome, fit
 from tests.planted import planted_xor, register
 
 VISUAL = ModelSpec(name="cnn", visual="tiny_densenet", head_dropout=0.0)
@@ -157,16 +159,6 @@ def planted_train(runtime: Runtime) -> list[str]:
     return [example.id for example in read(DataSpec(name="planted")).split("train")]
 
 
-def test_learning_rates_of_backbone_units_and_head() -> None:
-    spec = spec_of("me_cnn")
-    spec = replace(spec, train=replace(spec.train, head_lr_multiplier=10))
-    model = build(spec, 2, external=False)
-    groups = parameter_groups(model, spec)
-    assert [group["lr"] for group in groups] == [1e-3, 3e-3, 1e-2]
-    grouped = [id(p) for group in groups for p in group["params"]]
-    assert sorted(grouped) == sorted(id(p) for p in model.parameters())
-
-
 def test_several_labels_use_binary_cross_entropy() -> None:
     logits = torch.tensor([[0.0, 2.0]])
     labels = torch.tensor([[1.0, 0.0]])
@@ -195,12 +187,78 @@ def test_xor_of_both_modalities_needs_the_units(
     assert accuracy["me_cnn"] >= 0.95 and accuracy["me_bert"] >= 0.95
 
 
-def test_the_weights_that_a_trial_started_from_are_in_its_row(runtime: Runtime) -> None:
-    # A trial's id does not cover them: another file may be in their place.
-    trained, frozen = (weights_fingerprint(n, None) for n in ("tiny_densenet", "tiny_bert"))
-    assert fit(spec_of("cnn", epochs=1), runtime).environment["weights"] == trained
-    found = fit(spec_of("me_cnn", epochs=1), runtime).environment["weights"]
-    assert found == f"{trained} {frozen}"
-    spec = spec_of("me_bert", epochs=1)
-    spec = replace(spec, data=replace(spec.data, augment="crop_flip"))
-    assert fit(spec, runtime).environment["weights"] == f"{frozen} {trained}"
+def test_activation_checkpointing_changes_no_bit(runtime: Runtime) -> None:
+    for name in ("me_cnn", "me_bert"):
+        spec = replace(spec_of(name), model=replace(MODELS[name], head_dropout=0.3))
+        saving = replace(runtime, checkpoint_activations=True)
+        assert_same(fit(spec, runtime), fit(spec, saving))
+
+
+def test_micro_batches_have_the_gradient_of_the_batch(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch_of, sizes = Inputs.batch, list[int]()
+
+    def without_dropout(*of: Any, **options: Any) -> Classifier:
+        model = build(*of, **options)
+        model.train = lambda mode=True: nn.Module.train(model, False)  # type: ignore[method-assign]
+        return model
+
+    def counted(self: Inputs, rows: Any, *rest: Any) -> Batch:
+        sizes.append(len(rows))
+        return batch_of(self, rows, *rest)
+
+    monkeypatch.setattr(train, "build", without_dropout)
+    monkeypatch.setattr(Inputs, "batch", counted)
+    monkeypatch.setattr(train, "EVALUATION_BATCH", 1)
+    outcomes, largest = [], []
+    for micro_batch in (0, 6):
+        spec = spec_of("bert")
+        sizes.clear()
+        spec = replace(spec, train=replace(spec.train, micro_batch=micro_batch))
+        outcomes.append(fit(spec, runtime))
+        largest.append(max(sizes))
+    assert largest == [16, 6]
+    whole, parts = outcomes
+    for one, other in zip(whole.predictions, parts.predictions, strict=True):
+        np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-4)
+    losses = [[record["train/loss"] for record in outcome.history] for outcome in outcomes]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+
+
+def test_losses_of_all_supervised_predictions_are_summed(runtime: Runtime) -> None:
+    fused = FusionSpec(kind="score")
+    losses = {}
+    for joint_loss in ("fused", "branches", "fused+branches"):
+        spec = spec_of("bert", epochs=1)
+        model = ModelSpec(
+            name="fusion",
+            visual="tiny_densenet",
+            textual="tiny_bert",
+            fusion=replace(fused, joint_loss=joint_loss),
+        )
+        # One batch: its loss is taken before the only step.
+        all_in_one = replace(spec.train, batch_size=48)
+        outcome = fit(replace(spec, model=model, train=all_in_one), runtime)
+        losses[joint_loss] = outcome.history[0]["train/loss"]
+    assert losses["fused+branches"] == pytest.approx(losses["fused"] + losses["branches"])
+
+
+def test_several_labels_are_scored_at_a_tuned_threshold_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted = planted_xor(tmp_path / "planted", count=96)
+    examples = tuple(
+        # Every fourth example has no label at all, as some movies have.
+        replace(e, labels=() if i % 4 == 3 else (0, 1) if i % 4 else (0,))
+        for i, e in enumerate(planted.examples)
+    )
+    register(monkeypatch, "planted", replace(planted, examples=examples, multilabel=True))
+    outcome = fit(spec_of("me_bert"), Runtime(cache=tmp_path / "cache", device="cpu"))
+    val, test = outcome.predictions
+    assert test.labels.sum(1).min() == 0
+    expected = metrics.tuned_scores(
+        (val.probabilities, val.labels), (test.probabilities, test.labels)
+    )
+    assert {k: v for k, v in outcome.metrics.items() if k in expected} == expected
+    assert "test/accuracy" not in outcome.metrics and "test/micro_f1" in outcome.metrics

@@ -7,7 +7,7 @@ as packages, and values chosen on validation. Standard library only, for sweep s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -31,6 +31,14 @@ class Protocol:
     """Of models whose CNN is trained."""
     textual_train: TrainSpec
     """Of models whose transformer is trained."""
+    joint_train: TrainSpec
+    """Of models that train both."""
+
+    def train(self, trains: Sequence[str]) -> TrainSpec:
+        """How a model is trained whose backbones of these modalities learn."""
+        if len(trains) > 1:
+            return self.joint_train
+        return self.visual_train if "visual" in trains else self.textual_train
 
 
 def _of_the_paper(
@@ -46,6 +54,7 @@ def _of_the_paper(
         textual="bert-base-uncased",
         visual_train=train,
         textual_train=train,
+        joint_train=train,
     )
 
 
@@ -57,6 +66,10 @@ def _of_openclipart(name: str) -> Protocol:
         # Chosen on validation, learning rates by the unimodal rows (README).
         visual_train=TrainSpec(lr=3e-4, batch_size=32, epochs=2, head_lr_multiplier=10),
         textual_train=TrainSpec(lr=1e-4, batch_size=32, epochs=3, head_lr_multiplier=10),
+        # Each backbone at the rate that it has alone.
+        joint_train=TrainSpec(
+            lr=1e-4, batch_size=32, epochs=3, head_lr_multiplier=10, visual_lr_multiplier=3
+        ),
     )
 
 

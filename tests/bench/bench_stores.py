@@ -21,7 +21,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -36,9 +36,10 @@ from mi2p.data.views import decode
 from mi2p.inputs import Inputs, prepare
 from mi2p.models import Batch, Classifier, build
 from mi2p.models.weights import load_tokenizer
+from mi2p.parameters import parameter_groups
 from mi2p.runtime import Runtime
 from mi2p.spec import DataSpec, ModelSpec, TrainSpec, TrialSpec, UnitSpec
-from mi2p.train import loss, parameter_groups
+from mi2p.train import loss
 
 BATCH = 32
 REPEATS = 3
@@ -122,8 +123,10 @@ def plain(spec: TrialSpec, dataset: Dataset, rows: np.ndarray, labels: Tensor) -
 class Trainer:
     """A model and its optimiser, and what its epochs took."""
 
-    def __init__(self, spec: TrialSpec, num_classes: int, batches: Batches, external: bool):
-        self.model: Classifier = build(spec, num_classes, external=external)
+    def __init__(
+        self, spec: TrialSpec, num_classes: int, batches: Batches, stored: Collection[str]
+    ):
+        self.model: Classifier = build(spec, num_classes, stored=stored)
         self.model.to(memory_format=torch.channels_last)
         self.optimiser = torch.optim.Adam(parameter_groups(self.model, spec), fused=True)
         self.batches = batches
@@ -152,8 +155,8 @@ def compare(name: str, model: ModelSpec, data: DataSpec, runtime: Runtime, examp
     building = time.perf_counter() - start
     rows = np.random.default_rng(0).permutation(inputs.rows("train"))[:examples]
     labels, classes = inputs.labels, len(dataset.classes)
-    stores = Trainer(spec, classes, lambda: from_stores(inputs, rows), external=False)
-    without = Trainer(spec, classes, lambda: plain(spec, dataset, rows, labels), external=True)
+    stores = Trainer(spec, classes, lambda: from_stores(inputs, rows), inputs.stored)
+    without = Trainer(spec, classes, lambda: plain(spec, dataset, rows, labels), ())
     for seed in range(1 + REPEATS):
         stores.epoch(seed)
         without.epoch(seed)
