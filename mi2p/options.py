@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from mi2p.data.protocols import protocol
 from mi2p.plan import Plan, PlanRow
-from mi2p.spec import DataSpec, TrainSpec
+from mi2p.spec import OPTION_TAKERS, DataSpec, TrainSpec
 
 SMOKE_LIMIT = 48
 """Examples of each split with --smoke."""
@@ -22,7 +23,7 @@ class DataOptions:
     dataset: str = "openclipart"
     """Data set: openclipart, openclipart-tags, crisismmd_task1..3, food101, mmimdb."""
     data: Path | None = None
-    """Folder of the data set. Default: $MI2P_DATA, the system's, or data/ (fetched into it)."""
+    """Folder of the data, or above several. Default: $MI2P_DATA, the system's, or data/."""
     weights: Path | None = None
     """Folder of pretrained weights. Default: $MI2P_WEIGHTS, packaged ones, or the hub."""
     cache: Path = Path("cache")
@@ -79,6 +80,10 @@ class SweepOptions(DataOptions):
     """The whole path to a table in under 2 minutes: 1 seed, 1 epoch, 48 examples per split."""
     epochs: int | None = None
     """Epochs; validation chooses the best. None: the data set's own, mi2p/data/protocols.py."""
+    micro_batch: int | None = None
+    """Examples at a time, of a batch: less memory, other BatchNorm statistics. None: all."""
+    checkpoint_activations: bool = False
+    """Compute activations twice instead of keeping them: less memory, the same results."""
 
     def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
@@ -92,6 +97,19 @@ class SweepOptions(DataOptions):
 
     def limit(self) -> int:
         return SMOKE_LIMIT if self.smoke else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneOptions(SweepOptions):
+    """Of a sweep over models of one CNN and one transformer."""
+
+    visual: str | None = None
+    """CNN. None: the data set's own (openclipart efficientnet_lite0, others densenet121)."""
+    textual: str | None = None
+    """Transformer. None: the data set's own (openclipart minilm, others bert-base-uncased)."""
+
+
+OptionsT = TypeVar("OptionsT", bound=SweepOptions)
 
 
 def data_spec(options: DataOptions) -> DataSpec:
@@ -109,12 +127,25 @@ def data_spec(options: DataOptions) -> DataSpec:
     return dataclasses.replace(own, limit=options.limit(), **given)
 
 
-def train_spec(options: SweepOptions, reads: Literal["visual", "textual"]) -> TrainSpec:
-    """How a model is trained whose backbone of this modality learns."""
-    own = protocol(options.dataset)
-    train = own.visual_train if reads == "visual" else own.textual_train
+def train_spec(options: SweepOptions, trains: Sequence[str]) -> TrainSpec:
+    """How a model is trained whose backbones of these modalities learn."""
+    train = protocol(options.dataset).train(trains)
     epochs = 1 if options.smoke else options.epochs
-    return train if epochs is None else dataclasses.replace(train, epochs=epochs)
+    if epochs is not None:
+        train = dataclasses.replace(train, epochs=epochs)
+    if options.micro_batch is not None and options.micro_batch < train.batch_size:
+        train = dataclasses.replace(train, micro_batch=options.micro_batch)
+    return train
+
+
+def on_dataset(options: OptionsT, name: str, names: Sequence[str]) -> OptionsT:
+    """`options` for the data set `name` of several, without what only others of them have."""
+    others: dict[str, Any] = {
+        option: None
+        for option, takers in OPTION_TAKERS.items()
+        if not name.startswith(takers) and any(other.startswith(takers) for other in names)
+    }
+    return dataclasses.replace(options, dataset=name, **others)
 
 
 def chosen_seeds(options: SweepOptions) -> tuple[int, ...]:
@@ -124,7 +155,7 @@ def chosen_seeds(options: SweepOptions) -> tuple[int, ...]:
 
 def chosen_rows(plan: Plan, keys: tuple[str, ...]) -> tuple[PlanRow, ...]:
     """The rows with these keys (all when there are none); an unknown key lists the known ones."""
-    known = [row.key for row in plan.rows]
+    known = list(plan.methods)
     for key in keys:
         if key not in known:
             raise ValueError(f"--rows: no row {key!r}; the rows are {', '.join(known)}")

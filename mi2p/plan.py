@@ -8,7 +8,7 @@ made of the trials that the plan names.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,17 +29,34 @@ class PlanRow:
     """The method's name in the paper's table."""
     specs: tuple[TrialSpec, ...]
 
+    @property
+    def dataset(self) -> str:
+        """The data set of all its trials."""
+        return self.specs[0].data.name
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A table's rows in order; a rule is drawn where the trained modality changes."""
+    """A table's rows in order. Those of one method on several data sets have the same key."""
 
     name: str
     """Stem of the table's files, such as `table5-openclipart`."""
     table: int
     """The number of the table in the paper."""
-    dataset: str
     rows: tuple[PlanRow, ...]
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """Every data set once, in the order of the rows."""
+        return tuple(dict.fromkeys(row.dataset for row in self.rows if row.specs))
+
+    @property
+    def methods(self) -> Mapping[str, tuple[PlanRow, ...]]:
+        """The rows of each key, in the order of the rows."""
+        found: dict[str, tuple[PlanRow, ...]] = {}
+        for row in self.rows:
+            found[row.key] = (*found.get(row.key, ()), row)
+        return found
 
     def specs(self) -> Iterator[TrialSpec]:
         """Every trial once, though two rows may share it."""
@@ -65,8 +82,7 @@ class Plan:
             }
             for row in self.rows
         ]
-        head = {"name": self.name, "table": self.table, "dataset": self.dataset}
-        return {**head, "rows": rows}
+        return {"name": self.name, "table": self.table, "rows": rows}
 
 
 def read_plan(path: Path) -> Plan:
@@ -85,7 +101,7 @@ def read_plan(path: Path) -> Plan:
         )
         for row in plain["rows"]
     )
-    return Plan(name=plain["name"], table=plain["table"], dataset=plain["dataset"], rows=rows)
+    return Plan(name=plain["name"], table=plain["table"], rows=rows)
 
 
 def _spec(path: Path, trial_id: str, plain: dict[str, Any]) -> TrialSpec:

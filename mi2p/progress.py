@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -12,10 +14,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from mi2p.plan import Plan
+from mi2p.plan import Plan, PlanRow
 from mi2p.spec import TrialSpec
+from mi2p.store import Store
 
 WIDTH = 80
+STATES = ("done", "failed", "to run")
 
 
 def make_console() -> Console:
@@ -24,28 +28,78 @@ def make_console() -> Console:
     return Console(highlight=False, width=min(console.width, WIDTH))
 
 
-def print_plan(console: Console, plan: Plan, states: Mapping[str, str], chosen: set[str]) -> None:
-    """Rows x seeds: done, failed, to run; `states` maps a trial's id to one of these."""
+def print_plan(
+    console: Console, plan: Plan, states: Mapping[str, str], wanted: Collection[str]
+) -> None:
+    """Rows x seeds: done, failed, to run, and of several data sets the same for each.
+
+    `states` maps a trial's id to one of these; of those to run only the `wanted` ids count.
+    """
     table = Table(box=None, pad_edge=False, title=plan.name, title_justify="left")
     table.add_column("row key", no_wrap=True)
     table.add_column("row", overflow="fold")
-    for name in ("done", "failed", "to run"):
+    for name in STATES:
         table.add_column(name, justify="right", no_wrap=True)
-    total = dict.fromkeys(("done", "failed", "to run"), 0)
-    for row in plan.rows:
-        of_row = [states[spec.trial_id] for spec in row.specs]
-        counts = {name: of_row.count(name) for name in total}
-        if row.key not in chosen:
-            counts["to run"] = 0
-        table.add_row(row.key, row.label, *(str(n) if n else "." for n in counts.values()))
-        for name, count in counts.items():
-            total[name] += count
+
+    def counts(rows: Iterable[PlanRow]) -> list[int]:
+        found = Counter(
+            states[spec.trial_id]
+            for row in rows
+            for spec in row.specs
+            if states[spec.trial_id] != "to run" or spec.trial_id in wanted
+        )
+        return [found[name] for name in STATES]
+
+    def add(key: str, label: str, rows: Iterable[PlanRow]) -> None:
+        table.add_row(key, label, *(str(n) if n else "." for n in counts(rows)))
+
+    for key, rows in plan.methods.items():
+        add(key, rows[0].label, rows)
+    several = len(plan.datasets) > 1
+    for dataset in plan.datasets if several else ():
+        add("", f"all on {dataset}", [row for row in plan.rows if row.dataset == dataset])
     console.print(table)
-    num_seeds = len(plan.rows[0].specs)
-    console.print(
-        f"{len(plan.rows)} rows x {num_seeds} seeds: {total['done']} done, "
-        f"{total['failed']} failed, {total['to run']} to run"
-    )
+    data_sets = f" x {len(plan.datasets)} data sets" if several else ""
+    told = ", ".join(f"{n} {name}" for n, name in zip(counts(plan.rows), STATES, strict=True))
+    console.print(f"{len(plan.methods)} rows{data_sets} x {len(plan.rows[0].specs)} seeds: {told}")
+
+
+def print_failures(console: Console, results: Path, plan: Plan) -> None:
+    """Every trial of the plan that failed: its error, and where its traceback is."""
+    store = Store(results)
+    for row in plan.rows:
+        for spec in row.specs:
+            found = store.trial(spec.trial_id)
+            if found is not None and found["status"] == "error":
+                trace = results / "errors" / f"{spec.trial_id}.txt"
+                console.print(
+                    f"failed: {name_of(plan, row)} seed {spec.seed}: {found['error']}\n  {trace}",
+                    style="red",
+                    markup=False,
+                    soft_wrap=True,
+                )
+
+
+def labels(plan: Plan) -> dict[str, str]:
+    """What each trial is called, by its id: its row and seed and, of several, the data set."""
+    several = len(plan.datasets) > 1
+    return {
+        spec.trial_id: f"{row.dataset}: " * several + f"{row.label}, seed {spec.seed}"
+        for row in plan.rows
+        for spec in row.specs
+    }
+
+
+def name_of(plan: Plan, row: PlanRow) -> str:
+    """The key of a row and, in a plan with several, its data set."""
+    return f"{row.key}-{row.dataset}" if len(plan.datasets) > 1 else row.key
+
+
+def outcome(row: Mapping[str, Any]) -> str:
+    """What became of a trial, by the row it left."""
+    if row["status"] == "error":
+        return f"error: {row['error']}"
+    return _short(row) or str(row["status"])
 
 
 class Progress:
@@ -53,11 +107,7 @@ class Progress:
 
     def __init__(self, console: Console, plan: Plan, total: int) -> None:
         self.console, self.total = console, total
-        self.labels = {
-            spec.trial_id: f"{row.label}, seed {spec.seed}"
-            for row in plan.rows
-            for spec in row.specs
-        }
+        self.labels = labels(plan)
         self.specs: dict[str, TrialSpec] = {spec.trial_id: spec for spec in plan.specs()}
         self.running: dict[str, Mapping[str, Any]] = {}
         self.done = self.failed = 0
@@ -84,11 +134,9 @@ class Progress:
         """A trial is over and left `row`."""
         self.running.pop(trial_id, None)
         self.done += 1
-        failed = row["status"] == "error"
-        self.failed += failed
-        outcome = f"error: {row['error']}" if failed else _short(row) or str(row["status"])
+        self.failed += row["status"] == "error"
         self.console.print(
-            f"[{self.done}/{self.total}] {self.labels[trial_id]}: {outcome}", markup=False
+            f"[{self.done}/{self.total}] {self.labels[trial_id]}: {outcome(row)}", markup=False
         )
 
     def _view(self) -> RenderableType:

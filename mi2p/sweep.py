@@ -2,6 +2,7 @@
 
 What is done is decided by the rows in the results folder, never by Tune's own state: the same
 command again runs only what is missing, and a trial that was killed goes on from its checkpoint.
+Averages of trials (`mi2p.averages`) are made by the driver when Tune is over.
 """
 
 from __future__ import annotations
@@ -9,26 +10,41 @@ from __future__ import annotations
 import shutil
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, Never, TypeVar
+from typing import TYPE_CHECKING, Any, Never
 
 from rich.console import Console
 
+from mi2p.averages import average, can_be_made, with_parts
 from mi2p.cluster import joined, prepare_environment
-from mi2p.options import SweepOptions, chosen_rows
+from mi2p.data import DataUnavailable
+from mi2p.failures import record_error
+from mi2p.options import OptionsT, SweepOptions, chosen_rows
 from mi2p.plan import Plan
 from mi2p.preparation import absolute_cache, find_inputs, prepare_stores
-from mi2p.progress import Progress, make_console, print_plan
+from mi2p.progress import (
+    Progress,
+    labels,
+    make_console,
+    name_of,
+    outcome,
+    print_failures,
+    print_plan,
+)
 from mi2p.spec import TrialSpec
 from mi2p.store import Store, trial_row
+
+if TYPE_CHECKING:
+    from mi2p.trainable import Places
 
 WriteTable = Callable[[Path, Plan], list[Path]]
 """Makes the table's files from a results folder and its plan; the first path is the LaTeX."""
 
-OptionsT = TypeVar("OptionsT", bound=SweepOptions)
+Folders = Mapping[str, tuple[Path, Path | None]]
+"""Of each data set: its own, and that of weights."""
 
 INTERRUPTED = 130
 MAX_FAILURES = 2
@@ -55,35 +71,29 @@ def main(options: OptionsT, declare: Callable[[OptionsT], Plan], write_table: Wr
 def _main(console: Console, options: SweepOptions, plan: Plan, write_table: WriteTable) -> int:
     results = options.results.absolute()
     store = Store(results)
-    rows = chosen_rows(plan, options.rows)
-    wanted = {spec.trial_id: spec for row in rows for spec in row.specs}
+    wanted = with_parts(plan, chosen_rows(plan, options.rows))
     states = trial_states(store, plan)
-    if options.retry_failed:
-        again = (key for key in wanted if states[key] == "failed")
-        states |= dict.fromkeys(again, "to run")
-    print_plan(console, plan, states, {row.key for row in rows})
-    # By seed first: after a third of the time there is a table with a seed in every row.
-    ordered = sorted(wanted.values(), key=lambda spec: spec.seed)
-    todo = [spec for spec in ordered if states[spec.trial_id] == "to run"]
+    again = [s.trial_id for s in wanted.values() if states[s.trial_id] == "failed"]
+    if not options.retry_failed:  # an average costs nothing
+        again = [trial_id for trial_id in again if can_be_made(store, wanted[trial_id])]
+    states |= dict.fromkeys(again, "to run")
+    print_plan(console, plan, states, wanted)
     if options.dry_run:
         return 0
-    interrupted = False
-    if todo:
-        if not options.yes and not _agreed(console, len(todo)):
-            return 0
-        folders = find_inputs(
-            console,
-            options.dataset,
-            data=options.data,
-            weights=options.weights,
-            cache=options.cache,
-        )
-        plan.write(results)
-        for spec in todo:
-            store.discard_error(spec.trial_id)
-        interrupted = not run(console, options, plan, todo, folders)
+    missing = [spec for spec in wanted.values() if states[spec.trial_id] == "to run"]
+    # By seed first: after a third of the time there is a table with a seed in every row.
+    todo = sorted((s for s in missing if not s.averages), key=lambda spec: spec.seed)
+    if todo and not options.yes and not _agreed(console, len(todo)):
+        return 0
+    folders = find_folders(console, options, todo)
     plan.write(results)
-    _print_failures(console, options.results, plan)
+    for spec in missing:
+        store.discard_error(spec.trial_id)
+    interrupted = bool(todo) and not run(console, options, plan, todo, folders)
+    for spec, row in average(store, missing):
+        told = f"averaged: {labels(plan)[spec.trial_id]}: {outcome(row)}"
+        console.print(told, markup=False)
+    print_failures(console, options.results, plan)
     _make_table(console, options.results, plan, write_table)
     if interrupted:
         console.print("interrupted; finished trials are kept, the same command goes on")
@@ -109,72 +119,52 @@ def _agreed(console: Console, count: int) -> bool:
     return console.input(f"Run {count} trials? [Y/n] ").strip().lower() in ("", "y", "yes")
 
 
+def find_folders(console: Console, options: SweepOptions, todo: Iterable[TrialSpec]) -> Folders:
+    """What `find_inputs` finds for each data set of `todo`; raises what that raises."""
+    names = dict.fromkeys(spec.data.name for spec in todo)
+    found = {}
+    for name in names:
+        try:
+            found[name] = find_inputs(
+                console, name, data=options.data, weights=options.weights, cache=options.cache
+            )
+        except DataUnavailable as error:
+            for other in (other for other in names if other != name):
+                error.add_note(f"--dataset {other} does without {name}.")
+            raise
+    return found
+
+
 def run(
     console: Console,
     options: SweepOptions,
     plan: Plan,
-    todo: list[TrialSpec],
-    folders: tuple[Path, Path | None],
+    todo: Sequence[TrialSpec],
+    folders: Folders,
     scheduler: Any = None,
 ) -> bool:
     """Run trials through Ray Tune until all are over; False if the user interrupted.
 
-    `folders` are those of the data set and of weights. Stores that trials read are made first.
-    `scheduler` may stop trials early (a Tune scheduler); those leave a `pruned` row.
+    Stores that trials read are made first. `scheduler` may stop trials early (a Tune scheduler);
+    those leave a `pruned` row.
     """
     prepare_environment()  # before anything imports Ray
     import ray
     from ray import tune
     from ray.tune import TuneError
 
-    from mi2p.spread import make_store
-    from mi2p.trainable import Places, Watcher, record_error, run_trial, tune_config
+    from mi2p.trainable import Watcher, run_trial, tune_config
 
-    results = options.results.absolute()
-    store, progress = Store(results), Progress(console, plan, len(todo))
-    keys = {spec.trial_id: row.key for row in plan.rows for spec in row.specs}
-    labels = {spec.trial_id: f"{keys[spec.trial_id]}-seed{spec.seed}" for spec in todo}
-    last: dict[str, Mapping[str, Any]] = {}
-
-    def reported(trial_id: str, record: Mapping[str, Any]) -> None:
-        if "epoch" in record:  # Tune repeats its own keys when a function ends
-            last[trial_id] = record
-            progress.reported(trial_id, record)
-
-    def ended(trial_id: str, reason: str | None) -> None:
-        row = store.trial(trial_id)
-        spec, metrics = progress.specs[trial_id], last.get(trial_id, {})
-        if row is None and reason is not None:  # its process died: no one else can write a row
-            row = record_error(store, spec, reason, metrics)
-        elif row is None and scheduler is not None:
-            row = trial_row(spec, status="pruned", metrics=metrics)
-            store.write_trial(row)
-            shutil.rmtree(results / "checkpoints" / trial_id, ignore_errors=True)
-        elif row is None:  # written where the driver cannot see it; a row of ours would be false
-            row = {"status": "error", "error": f"its row is not in {results}: {SHARED}"}
-        progress.ended(trial_id, row)
-
+    results, progress = options.results.absolute(), Progress(console, plan, len(todo))
+    heard = _Heard(Store(results), progress, prunes=scheduler is not None)
+    names = {s.trial_id: f"{name_of(plan, r)}-seed{s.seed}" for r in plan.rows for s in r.specs}
     with joined(options.address):
         resources = _resources(options, ray.cluster_resources())
-        places = Places(
-            results=str(results),
-            cache=str(absolute_cache(options.cache)),
-            data=str(folders[0]),
-            weights=str(folders[1]) if folders[1] else None,
-            gpu="gpu" in resources,
-        )
-        runtime, models = places.runtime(), defaultdict(list)
-        for spec in todo:
-            models[spec.data].append(spec.model)
-        prepare_stores(console, models, runtime, reports=results / "bad_images", make=make_store)
-        places = replace(places, prepared=tuple(runtime.prepared.items()))
+        places = _prepared(console, options, todo, folders, gpu="gpu" in resources)
+        trials = [tune_config(s, names[s.trial_id], places[s.data.name]) for s in todo]
         tuner = tune.Tuner(
             tune.with_resources(run_trial, resources),
-            param_space={
-                "trial": tune.grid_search(
-                    [tune_config(spec, labels[spec.trial_id], places) for spec in todo]
-                )
-            },
+            param_space={"trial": tune.grid_search(trials)},
             tune_config=tune.TuneConfig(
                 max_concurrent_trials=options.max_concurrent or None,
                 reuse_actors=True,
@@ -187,7 +177,7 @@ def run(
                 # and ends at once when it is tried again.
                 failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
                 verbose=0,
-                callbacks=[Watcher(progress.started, reported, ended)],
+                callbacks=[Watcher(progress.started, heard.reported, heard.ended)],
             ),
         )
         try:
@@ -196,6 +186,67 @@ def run(
         except TuneError as error:
             raise RuntimeError(f"Ray Tune stopped the sweep: {error}") from error
     return progress.done == len(todo)
+
+
+class _Heard:
+    """What Tune tells of trials: shown, and made into the rows that no worker could write."""
+
+    def __init__(self, store: Store, progress: Progress, *, prunes: bool) -> None:
+        self.store, self.progress, self.prunes = store, progress, prunes
+        self.last: dict[str, Mapping[str, Any]] = {}
+
+    def reported(self, trial_id: str, record: Mapping[str, Any]) -> None:
+        """A trial finished an epoch."""
+        if "epoch" in record:  # Tune repeats its own keys when a function ends
+            self.last[trial_id] = record
+            self.progress.reported(trial_id, record)
+
+    def ended(self, trial_id: str, reason: str | None) -> None:
+        """A trial is over; `reason` says why one has failed."""
+        row, spec = self.store.trial(trial_id), self.progress.specs[trial_id]
+        metrics = self.last.get(trial_id, {})
+        if row is None and reason is not None:  # its process died: no one else can write a row
+            row = record_error(self.store, spec, reason, metrics)
+        elif row is None and self.prunes:
+            row = trial_row(spec, status="pruned", metrics=metrics)
+            self.store.write_trial(row)
+            shutil.rmtree(self.store.folder / "checkpoints" / trial_id, ignore_errors=True)
+        elif row is None:  # written where the driver cannot see it; a row of ours would be false
+            there = f"its row is not in {self.store.folder}"
+            row = {"status": "error", "error": f"{there}: {SHARED}"}
+        self.progress.ended(trial_id, row)
+
+
+def _prepared(
+    console: Console,
+    options: SweepOptions,
+    todo: Iterable[TrialSpec],
+    folders: Folders,
+    *,
+    gpu: bool,
+) -> dict[str, Places]:
+    """Make the stores of each data set; where its trials find all they need."""
+    from mi2p.spread import make_store
+    from mi2p.trainable import Places
+
+    results = options.results.absolute()
+    models: dict[str, Any] = {name: defaultdict(list) for name in folders}
+    for spec in todo:
+        models[spec.data.name][spec.data].append(spec.model)
+    found = {}
+    for name, (data, weights) in folders.items():
+        places = Places(
+            results=str(results),
+            cache=str(absolute_cache(options.cache)),
+            data=str(data),
+            weights=str(weights) if weights else None,
+            gpu=gpu,
+            checkpoint_activations=options.checkpoint_activations,
+        )
+        runtime, reports = places.runtime(), results / "bad_images"
+        prepare_stores(console, models[name], runtime, reports=reports, make=make_store)
+        found[name] = replace(places, prepared=tuple(runtime.prepared.items()))
+    return found
 
 
 def _scratch(results: Path, name: str) -> Path:
@@ -217,21 +268,6 @@ def _resources(options: SweepOptions, offered: Mapping[str, float]) -> dict[str,
             f"cluster has {has:g} GPUs"
         )
     return {"cpu": 1, "gpu": wanted} if wanted else {"cpu": 1}
-
-
-def _print_failures(console: Console, results: Path, plan: Plan) -> None:
-    store = Store(results)
-    for row in plan.rows:
-        for spec in row.specs:
-            found = store.trial(spec.trial_id)
-            if found is not None and found["status"] == "error":
-                trace = results / "errors" / f"{spec.trial_id}.txt"
-                console.print(
-                    f"failed: {row.key} seed {spec.seed}: {found['error']}\n  {trace}",
-                    style="red",
-                    markup=False,
-                    soft_wrap=True,
-                )
 
 
 def _make_table(console: Console, results: Path, plan: Plan, write_table: WriteTable) -> None:

@@ -1,4 +1,4 @@
-"""What the rows of every table of units are made of. Imports neither torch nor Ray."""
+"""What the rows of every table are made of. Imports neither torch nor Ray."""
 
 from __future__ import annotations
 
@@ -43,14 +43,23 @@ def make_row(
     key: str,
     label: str,
     paper: str = "",
+    averages: Sequence[PlanRow] = (),
 ) -> PlanRow:
     """A trial per seed, trained as the data set's protocol and the options say.
 
-    `paper` is the method's name in the paper's table, empty if it has no such row.
+    `paper` is the method's name in the paper's table, empty if it has no such row. With
+    `averages` nothing is trained: trials average those of these rows, seed by seed.
     """
-    train = train_spec(options, model.reads)
+    train = train_spec(options, model.trains)
     specs = tuple(
-        TrialSpec(data=data, model=model, train=train, seed=seed) for seed in chosen_seeds(options)
+        TrialSpec(
+            data=data,
+            model=model,
+            train=train,
+            seed=seed,
+            averages=tuple(row.specs[number].trial_id for row in averages),
+        )
+        for number, seed in enumerate(chosen_seeds(options))
     )
     return PlanRow(key=key, label=label, paper=paper, specs=specs)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 from ray import tune
 
+from mi2p.failures import record_error
 from mi2p.spec import TrialSpec
 from mi2p.store import Store, trial_row
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
-    """Absolute folders that the workers share with the driver."""
+    """Absolute folders that the workers share with the driver, for trials on one data set."""
 
     results: str
     cache: str
@@ -31,6 +31,7 @@ class Places:
     weights: str | None
     gpu: bool = False
     """Whether the trial was given a GPU. Without one it must not touch any: Ray hides none."""
+    checkpoint_activations: bool = False
     prepared: Sequence[Sequence[str]] = ()
     """Labels and names of the stores that the sweep has made."""
 
@@ -44,6 +45,7 @@ class Places:
             weights=Path(self.weights) if self.weights else None,
             checkpoints=checkpoints,
             device="cuda" if self.gpu else "cpu",
+            checkpoint_activations=self.checkpoint_activations,
             prepared={label: name for label, name in self.prepared},
         )
 
@@ -99,26 +101,6 @@ def execute(
             curves.close()
             _release_memory()
         _forget(folder)
-
-
-def record_error(
-    store: Store, spec: TrialSpec, error: BaseException | str, metrics: Mapping[str, float]
-) -> dict[str, Any]:
-    """Write and return the row of a trial that failed, and the whole traceback beside it."""
-    if isinstance(error, str):
-        text, lines = error, error.strip().splitlines()[-1:]
-    else:
-        text = "".join(traceback.format_exception(error))
-        # The first line of the message: what follows it are details.
-        lines = traceback.format_exception_only(error)[-1].strip().splitlines()[:1]
-    folder = store.folder / "errors"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{spec.trial_id}.txt").write_text(text, encoding="utf-8")
-    row = trial_row(
-        spec, status="error", metrics=metrics, error="".join(lines) or "the worker died"
-    )
-    store.write_trial(row)
-    return row
 
 
 def _write(store: Store, spec: TrialSpec, outcome: Outcome) -> None:

@@ -21,10 +21,10 @@ from mi2p.backbones import (
     visual_card,
 )
 from mi2p.data.protocols import protocol
+from mi2p.methods import METHODS, Backbones
 from mi2p.options import SweepOptions, data_spec
 from mi2p.plan import Plan, PlanRow
-from mi2p.spec import ModelSpec
-from mi2p.table_rows import make_row, me_bert, me_cnn, path_safe, table_name
+from mi2p.table_rows import make_row, path_safe, table_name
 
 PAPER: Mapping[str, str] = MappingProxyType(
     {
@@ -70,22 +70,20 @@ def find_card(backbone: str) -> VisualCard | TextualCard:
 def pair(options: Options, backbone: str) -> Iterator[PlanRow]:
     """The row of a backbone alone, then that of the expanded one."""
     own, data, card = protocol(options.dataset), data_spec(options), find_card(backbone)
-    every = tuple(range(1, card.num_taps + 1))
+    visual, textual = options.visual or own.visual, options.textual or own.textual
     if isinstance(card, VisualCard):
-        textual = options.textual or own.textual
-        alone = ModelSpec(name="cnn", visual=backbone)
-        expanded = me_cnn(options.dataset, visual=backbone, textual=textual, attach=every)
+        of = Backbones(dataset=options.dataset, visual=backbone, textual=textual)
+        alone, expanded = METHODS["cnn"], METHODS["me_cnn"]
     else:
-        visual = options.visual or own.visual
-        alone = ModelSpec(name="bert", textual=backbone)
-        expanded = me_bert(options.dataset, visual=visual, textual=backbone, attach=every)
+        of = Backbones(dataset=options.dataset, visual=visual, textual=backbone)
+        alone, expanded = METHODS["bert"], METHODS["me_bert"]
         # CLIP reads 77 word pieces at most. The table tells where its rows read less than others.
         data = replace(data, max_tokens=min(data.max_tokens, card.max_tokens))
-    for prefix, mark, model in (("", "", alone), ("ME ", "me-", expanded)):
+    for prefix, mark, method in (("", "", alone), ("ME ", "me-", expanded)):
         yield make_row(
             options,
             data,
-            model,
+            method.model(of),
             key=mark + path_safe(backbone),
             label=prefix + card.title,
             paper=prefix + PAPER[backbone] if backbone in PAPER else "",
@@ -103,7 +101,7 @@ def plan(options: Options) -> Plan:
         others = (*others, "with", *frozen)
     rows = tuple(row for backbone in backbones for row in pair(options, backbone))
     name = table_name(6, options, others)
-    return Plan(name=name, table=6, dataset=options.dataset, rows=rows)
+    return Plan(name=name, table=6, rows=rows)
 
 
 if __name__ == "__main__":

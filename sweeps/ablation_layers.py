@@ -11,41 +11,39 @@ from dataclasses import dataclass
 
 from mi2p.backbones import textual_card, visual_card
 from mi2p.data.protocols import protocol
-from mi2p.options import SweepOptions, data_spec
+from mi2p.methods import METHODS, Backbones
+from mi2p.options import BackboneOptions, data_spec
 from mi2p.plan import Plan
 from mi2p.spec import ModelSpec
 from mi2p.table_rows import make_row, me_bert, me_cnn, table_name
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(SweepOptions):
+class Options(BackboneOptions):
     """Table 5: which layers carry MI2P units."""
 
-    visual: str | None = None
-    """CNN. None: the data set's own (openclipart efficientnet_lite0, others densenet121)."""
-    textual: str | None = None
-    """Transformer. None: the data set's own (openclipart minilm, others bert-base-uncased)."""
 
+def models(of: Backbones) -> Iterator[tuple[str, str, ModelSpec]]:
+    """Our and the paper's name of the backbone, and the model, of each row in order.
 
-def models(dataset: str, visual: str, textual: str) -> Iterator[tuple[str, str, ModelSpec]]:
-    """Label, the paper's name and model of each row in order."""
-    title = visual_card(visual).title
-    yield title, "DenseNet", ModelSpec(name="cnn", visual=visual)
-    blocks: tuple[tuple[int, ...], ...] = ((1,), (2,), (3,), (4,), (1, 2, 3, 4))
-    for taps in blocks:
-        where = f" + MI2P{{{span(taps)}}}"
-        model = me_cnn(dataset, visual=visual, textual=textual, attach=taps)
-        yield title + where, "DenseNet" + where, model
+    The first and the last of a backbone are methods of Tables 3 and 4.
+    """
+    title = visual_card(of.visual).title
+    yield title, "DenseNet", METHODS["cnn"].model(of)
+    for tap in (1, 2, 3, 4):
+        model = me_cnn(of.dataset, visual=of.visual, textual=of.textual, attach=(tap,))
+        yield title, "DenseNet", model
+    yield title, "DenseNet", METHODS["me_cnn"].model(of)
 
-    card = textual_card(textual)
-    yield card.title, "BERT", ModelSpec(name="bert", textual=textual)
+    card = textual_card(of.textual)
+    yield card.title, "BERT", METHODS["bert"].model(of)
     layers = tuple(range(1, card.num_layers + 1))
     size = len(layers) // (4 if len(layers) % 4 == 0 else 3)
-    parts = [layers[start : start + size] for start in range(0, len(layers), size)]
-    for taps in (*parts, layers):
-        where = f" + MI2P{{{span(taps)}}}"
-        model = me_bert(dataset, visual=visual, textual=textual, attach=taps)
-        yield card.title + where, "Bert" + where, model
+    for start in range(0, len(layers), size):
+        part = layers[start : start + size]
+        model = me_bert(of.dataset, visual=of.visual, textual=of.textual, attach=part)
+        yield card.title, "Bert", model
+    yield card.title, "Bert", METHODS["me_bert"].model(of)
 
 
 def span(taps: tuple[int, ...]) -> str:
@@ -55,22 +53,17 @@ def span(taps: tuple[int, ...]) -> str:
 
 def plan(options: Options) -> Plan:
     """The rows of Table 5 and their trials."""
-    own, data = protocol(options.dataset), data_spec(options)
+    own, data, rows = protocol(options.dataset), data_spec(options), []
     backbones = (options.visual or own.visual, options.textual or own.textual)
-    rows = tuple(
-        make_row(
-            options,
-            data,
-            model,
-            key=model.name + (f"-{span(model.units.attach)}" if model.units else ""),
-            label=label,
-            paper=paper,
-        )
-        for label, paper, model in models(options.dataset, *backbones)
-    )
+    of = Backbones(dataset=options.dataset, visual=backbones[0], textual=backbones[1])
+    for title, paper, model in models(of):
+        taps = span(model.units.attach) if model.units else ""
+        where = f" + MI2P{{{taps}}}" if taps else ""
+        key = f"{model.name}-{taps}" if taps else model.name
+        row = make_row(options, data, model, key=key, label=title + where, paper=paper + where)
+        rows.append(row)
     others = () if backbones == (own.visual, own.textual) else backbones
-    name = table_name(5, options, others)
-    return Plan(name=name, table=5, dataset=options.dataset, rows=rows)
+    return Plan(name=table_name(5, options, others), table=5, rows=tuple(rows))
 
 
 if __name__ == "__main__":

@@ -14,10 +14,17 @@ from typing import Any, get_type_hints
 import pytest
 
 from mi2p.data.protocols import PROTOCOLS, protocol
-from mi2p.options import SweepOptions, chosen_rows, chosen_seeds, data_spec, train_spec
+from mi2p.options import (
+    BackboneOptions,
+    SweepOptions,
+    chosen_rows,
+    chosen_seeds,
+    data_spec,
+    on_dataset,
+    train_spec,
+)
 from mi2p.spec import DataSpec
-from sweeps import ablation_layers
-from sweeps.ablation_backbones import Options as Backbones
+from sweeps import ablation_backbones, compare_crisismmd, compare_food101_mmimdb
 from sweeps.ablation_layers import Options, plan
 
 ROOT = Path(__file__).parents[1]
@@ -50,12 +57,22 @@ def test_an_unknown_row_lists_the_known_ones() -> None:
         chosen_rows(plan(Options()), ("me_cnn-5",))
 
 
+def test_a_key_chooses_the_rows_of_all_data_sets() -> None:
+    table = compare_crisismmd.plan(compare_crisismmd.Options())
+    chosen = chosen_rows(table, ("gmu",))
+    assert [row.dataset for row in chosen] == [f"crisismmd_task{n}" for n in (1, 2, 3)]
+    with pytest.raises(ValueError, match=r"no row 'GMU'; .* cnn, bert, [^c]") as refused:
+        chosen_rows(table, ("GMU",))
+    assert str(refused.value).count("centralnet") == 1  # each key once
+
+
 def test_the_data_set_decides_what_is_not_asked_for() -> None:
     for name, own in PROTOCOLS.items():
         options = SweepOptions(dataset=name)
         assert data_spec(options) == own.data
-        assert train_spec(options, "visual") == own.visual_train
-        assert train_spec(options, "textual") == own.textual_train
+        assert train_spec(options, ("visual",)) == own.visual_train
+        assert train_spec(options, ("textual",)) == own.textual_train
+        assert train_spec(options, ("visual", "textual")) == own.joint_train
 
 
 ASKED: dict[str, Any] = {
@@ -100,14 +117,52 @@ def test_options_that_a_data_set_does_not_have_are_refused() -> None:
 def test_epochs_and_smoke() -> None:
     asked = SweepOptions(dataset="mmimdb", epochs=7, seeds=(3, 5))
     own = protocol("mmimdb").textual_train
-    assert train_spec(asked, "textual") == dataclasses.replace(own, epochs=7)
+    assert train_spec(asked, ("textual",)) == dataclasses.replace(own, epochs=7)
     assert (data_spec(asked).limit, chosen_seeds(asked)) == (0, (3, 5))
     smoke = dataclasses.replace(asked, smoke=True)
-    assert train_spec(smoke, "textual") == dataclasses.replace(own, epochs=1)
+    assert train_spec(smoke, ("textual",)) == dataclasses.replace(own, epochs=1)
     assert (data_spec(smoke).limit, chosen_seeds(smoke)) == (48, (3,))
 
 
-@pytest.mark.parametrize("options", [SweepOptions, ablation_layers.Options, Backbones])
+def test_a_micro_batch_is_part_of_the_training_where_it_is_less_than_the_batch() -> None:
+    asked = SweepOptions(dataset="food101", micro_batch=128)
+    own = protocol("food101").joint_train
+    assert (own.batch_size, own.micro_batch) == (256, 0)
+    both = ("visual", "textual")
+    assert train_spec(asked, both) == dataclasses.replace(own, micro_batch=128)
+    # A batch of 128 fits as it is: the same trials as without the option.
+    movies = dataclasses.replace(asked, dataset="mmimdb")
+    assert train_spec(movies, both) == protocol("mmimdb").joint_train
+    with pytest.raises(ValueError, match=r"micro_batch is 0, or from 4 .* got micro_batch=2"):
+        train_spec(dataclasses.replace(asked, micro_batch=2), both)
+
+
+def test_keeping_fewer_activations_changes_no_spec() -> None:
+    asked = Options(checkpoint_activations=True)
+    assert list(plan(asked).specs()) == list(plan(Options()).specs())
+
+
+def test_an_option_that_some_data_sets_have_is_used_for_these() -> None:
+    asked = SweepOptions(text_field="plot_first", splits="mine", clean="none")
+    names = ("food101", "mmimdb")
+    food, movies = (on_dataset(asked, name, names) for name in names)
+    assert (food.dataset, food.text_field, food.splits) == ("food101", None, "mine")
+    assert (movies.dataset, movies.text_field, movies.splits) == ("mmimdb", "plot_first", "mine")
+    # None of them has tweets, so that it cannot be meant.
+    with pytest.raises(ValueError, match="`clean` is an option of crisismmd"):
+        data_spec(food)
+
+
+OPTIONS = [
+    SweepOptions,
+    BackboneOptions,
+    ablation_backbones.Options,
+    compare_crisismmd.Options,
+    compare_food101_mmimdb.Options,
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS)
 def test_every_option_has_a_help_text(options: type[SweepOptions]) -> None:
     # tyro reads the text under each field, in one line; a field without one has an empty --help.
     source = inspect.getsource(options)
@@ -116,10 +171,13 @@ def test_every_option_has_a_help_text(options: type[SweepOptions]) -> None:
         assert re.fullmatch(r'"""[A-Z].*\."""', after), field
 
 
-@pytest.mark.parametrize("script", ["ablation_layers.py", "ablation_backbones.py"])
-def test_help_is_80_columns_wide(script: str) -> None:
+SCRIPTS = sorted(path for path in (ROOT / "sweeps").glob("*.py") if path.stem != "__init__")
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_help_is_80_columns_wide(script: Path) -> None:
     ran = subprocess.run(
-        [sys.executable, str(ROOT / "sweeps" / script), "--help"],
+        [sys.executable, str(script), "--help"],
         capture_output=True,
         text=True,
         env={**os.environ, "COLUMNS": "80"},

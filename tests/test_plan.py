@@ -35,7 +35,6 @@ def seeds(spec: TrialSpec, *numbers: int) -> list[TrialSpec]:
 PLAN = Plan(
     name="table5-toy",
     table=5,
-    dataset="toy",
     rows=(
         row("cnn", *seeds(CNN, 0, 1)),
         row("me_cnn", *seeds(ME_CNN, 0, 1)),
@@ -47,6 +46,34 @@ PLAN = Plan(
 def test_specs_come_once_and_in_order() -> None:
     # Two rows may share a trial: it runs once.
     assert list(PLAN.specs()) == [*seeds(CNN, 0, 1), *seeds(ME_CNN, 0, 1), *seeds(CNN, 2)]
+
+
+def test_a_plan_knows_its_data_sets_and_the_rows_of_each_method() -> None:
+    def on(name: str, spec: TrialSpec) -> TrialSpec:
+        return replace(spec, data=replace(spec.data, name=name))
+
+    names = ("mmimdb", "food101")
+    several = replace(
+        PLAN,
+        rows=tuple(
+            row(key, on(name, spec))
+            for name in names
+            for key, spec in (("cnn", CNN), ("me_cnn", ME_CNN))
+        ),
+    )
+    assert PLAN.datasets == ("openclipart",)
+    assert several.datasets == names
+    assert [r.dataset for r in several.methods["me_cnn"]] == list(names)
+    assert list(several.methods) == ["cnn", "me_cnn"]
+    assert {r.key for r in several.methods["cnn"]} == {"cnn"}
+
+
+def test_plans_of_older_versions_are_read(tmp_path: Path) -> None:
+    # They named the one data set that a plan had, beside the specs that do.
+    path = PLAN.write(tmp_path)
+    older = {**json.loads(path.read_text()), "dataset": "openclipart"}
+    path.write_text(json.dumps(older))
+    assert read_plan(path) == PLAN
 
 
 def test_round_trip(tmp_path: Path) -> None:

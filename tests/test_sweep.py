@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -9,15 +10,26 @@ import sys
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from rich.console import Console
 
+from mi2p import sweep
+from mi2p.data import DataUnavailable
+from mi2p.failures import record_error
 from mi2p.options import SweepOptions
 from mi2p.plan import Plan, PlanRow
 from mi2p.spec import DataSpec, ModelSpec, TrainSpec, TrialSpec
-from mi2p.store import Store, load, load_epochs
+from mi2p.store import Store, load, load_epochs, load_predictions, trial_row
 from mi2p.sweep import _resources, trial_states
+from sweeps import compare_crisismmd, compare_food101_mmimdb
+from tests.crisismmd_layout import write_crisismmd
+from tests.food101_layout import write_food101
+from tests.mmimdb_layout import write_mmimdb
 
 ROOT = Path(__file__).parents[1]
 NUM_ROWS = 11
@@ -152,6 +164,94 @@ def test_a_driver_that_was_stopped_goes_on_where_it_was(
     assert table(tmp_path) == table(undisturbed)
 
 
+FEW = ("cnn", "bert", "score_fusion", "gmu")
+
+
+def comparison(script: str, data: Path, folder: Path) -> list[str]:
+    """A command for a few rows of Table 3 or 4 on all of its data sets."""
+    return [
+        *(sys.executable, str(ROOT / "sweeps" / script), "--smoke", "--yes"),
+        *("--data", str(data), "--image-size", "128", "--rows", *FEW),
+        *("--results", str(folder / "results"), "--cache", str(folder / "cache")),
+    ]
+
+
+def assert_fused(folder: Path, plan: Plan) -> None:
+    """Every average holds the mean of what both of its parts predict."""
+    everything = load_predictions(folder / "results")
+    for row in plan.methods["score_fusion"]:
+        (spec,) = row.specs
+        cnn, bert, both = (
+            everything[everything["trial_id"] == trial_id]
+            for trial_id in (*spec.averages, spec.trial_id)
+        )
+        one, other, mean = (np.stack(f["probabilities"].tolist()) for f in (cnn, bert, both))
+        assert np.array_equal(mean, (one + other) / np.float32(2))
+        for name in ("split", "example_id"):
+            assert both[name].tolist() == cnn[name].tolist() == bert[name].tolist()
+
+
+@pytest.mark.slow
+def test_a_comparison_on_three_tasks_goes_on_after_a_kill_with_the_same_rows(
+    tmp_path: Path,
+) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    write_crisismmd(tmp_path)
+    arguments = {
+        folder: comparison("compare_crisismmd.py", tmp_path, folder) for folder in (whole, killed)
+    }
+    done = run(arguments[whole], whole)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "18 rows x 3 data sets x 1 seeds: 0 done, 0 failed, 12 to run" in done.stdout
+    assert "[9/9] crisismmd_task" in done.stdout
+    assert "averaged: crisismmd_task2: Score Fusion, seed 0: val accuracy" in done.stdout
+    plan = compare_crisismmd.plan(compare_crisismmd.Options(smoke=True, image_size=128))
+    assert_fused(whole, plan)
+
+    killed.mkdir()
+    process = subprocess.Popen(
+        arguments[killed],
+        cwd=killed,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    wait_for_rows(killed, 3, process)
+    process.kill()
+    process.communicate(timeout=120)
+    rows = finished(killed)
+    assert 3 <= len(rows) < 12
+    again = run(arguments[killed], killed)
+    assert again.returncode == 0, again.stdout + again.stderr
+    now = finished(killed)
+    assert {name: now[name] for name in rows} == rows  # no finished trial ran again
+    # Seconds apart, it ended with the same bits; rows that were not chosen are not there.
+    one, other = (load(folder / "results").drop(columns="seconds") for folder in (whole, killed))
+    assert one.equals(other) and len(one) == 12
+    for folder in ("predictions", "epochs"):
+        pair = [
+            {path.name: path.read_bytes() for path in (base / "results" / folder).iterdir()}
+            for base in (whole, killed)
+        ]
+        assert pair[0] == pair[1]
+
+
+@pytest.mark.slow
+def test_a_comparison_on_one_label_and_on_several(tmp_path: Path) -> None:
+    write_food101(tmp_path / "food101")
+    write_mmimdb(tmp_path / "mmimdb")
+    done = run(comparison("compare_food101_mmimdb.py", tmp_path, tmp_path), tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    plan = compare_food101_mmimdb.plan(compare_food101_mmimdb.Options(smoke=True, image_size=128))
+    assert_fused(tmp_path, plan)
+    rows = load(tmp_path / "results").set_index("trial_id")
+    food, movies = (rows.loc[row.specs[0].trial_id] for row in plan.methods["score_fusion"])
+    assert food["test/accuracy"] >= 0 and np.isnan(food["test/micro_f1"])
+    assert movies["test/micro_f1"] >= 0 and np.isnan(movies["test/accuracy"])
+    assert 0 < movies["val/threshold"] < 1
+
+
 def small_plan(lr: float, epochs: int = 1) -> Plan:
     specs = tuple(
         TrialSpec(
@@ -165,7 +265,7 @@ def small_plan(lr: float, epochs: int = 1) -> Plan:
         PlanRow(key=key, label=key, paper="", specs=(spec,))
         for key, spec in zip(("good", "other"), specs, strict=True)
     )
-    return Plan(name="small", table=5, dataset="openclipart", rows=rows)
+    return Plan(name="small", table=5, rows=rows)
 
 
 SCRIPT = """
@@ -219,7 +319,6 @@ def descendants(ancestor: int) -> list[tuple[int, str]]:
 def test_pruned_and_killed_trials(drawings: Path, tmp_path: Path, num_kills: int) -> None:
     """A scheduler stops one trial; the other's process dies, as if memory had run out."""
     from ray.tune.schedulers import FIFOScheduler
-    from rich.console import Console
 
     from mi2p.sweep import run as run_sweep
 
@@ -258,7 +357,7 @@ def test_pruned_and_killed_trials(drawings: Path, tmp_path: Path, num_kills: int
         options,
         plan,
         [good, other],
-        (drawings, None),
+        {"openclipart": (drawings, None)},
         scheduler=StopTheSecond(),
     )
     killer.join()
@@ -273,14 +372,177 @@ def test_pruned_and_killed_trials(drawings: Path, tmp_path: Path, num_kills: int
 
 
 def test_states_come_from_rows(tmp_path: Path) -> None:
-    from mi2p.store import trial_row
-
     plan, store = small_plan(2e-3), Store(tmp_path)
     good, other = plan.specs()
     assert trial_states(store, plan) == dict.fromkeys((good.trial_id, other.trial_id), "to run")
     store.write_trial(trial_row(good, status="done", metrics={}))
     store.write_trial(trial_row(other, status="error", metrics={}, error="x"))
     assert trial_states(store, plan) == {good.trial_id: "done", other.trial_id: "failed"}
+
+
+class Scene:
+    """`_main` on a plan of three rows with Ray's part played by `run`: the trials it is given
+    leave a row, unless their key is in `failing`; after `stop_after` trials it is interrupted."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.store = Store(folder / "results")
+        self.options = compare_crisismmd.Options(
+            dataset="packaged", smoke=True, results=self.store.folder, yes=True
+        )
+        whole = compare_crisismmd.plan(self.options)
+        rows = tuple(whole.methods[key][0] for key in ("cnn", "bert", "score_fusion", "gmu"))
+        self.plan = Plan(name="small", table=3, rows=rows)
+        self.keys = {spec.trial_id: row.key for row in rows for spec in row.specs}
+        self.failing: set[str] = set()
+        self.stop_after = 99
+        self.ran: list[str] = []
+        monkeypatch.setattr(sweep, "run", self.run)
+        monkeypatch.setattr(sweep, "find_inputs", lambda *_, **__: (folder, None))
+
+    def run(self, *given: Any) -> bool:
+        todo = given[3]
+        self.ran = [self.keys[spec.trial_id] for spec in todo]
+        for spec in todo[: self.stop_after]:
+            if self.keys[spec.trial_id] in self.failing:
+                record_error(self.store, spec, "boom", {})
+                continue
+            self.store.write_predictions(spec.trial_id, PREDICTED[self.keys[spec.trial_id]])
+            environment = {"data_fingerprint": "f00d", "precision": "float32"}
+            metrics = {"val/accuracy": 0.5, "test/accuracy": 0.5}
+            self.store.write_trial(
+                trial_row(spec, status="done", metrics=metrics, environment=environment)
+            )
+        return len(todo) <= self.stop_after
+
+    def main(self, **options: Any) -> tuple[int, str]:
+        """The exit status, and what was printed."""
+        console = Console(file=(out := io.StringIO()), width=200)
+        self.ran = []
+        status = sweep._main(
+            console, replace(self.options, **options), self.plan, lambda results, plan: [results]
+        )
+        return status, out.getvalue()
+
+    def statuses(self) -> dict[str, str | None]:
+        found = {}
+        for trial_id, key in self.keys.items():
+            row = self.store.trial(trial_id)
+            found[key] = None if row is None else str(row["status"])
+        return found
+
+
+def _one(probabilities: list[float]) -> list[dict[str, Any]]:
+    first = {"example_id": "a", "labels": [1], "probabilities": probabilities}
+    return [{"split": "val", **first}, {"split": "test", **first}]
+
+
+PREDICTED = {"cnn": _one([0.75, 0.25]), "bert": _one([0.25, 0.75]), "gmu": _one([0.5, 0.5])}
+
+
+@pytest.fixture
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
+    return Scene(tmp_path, monkeypatch)
+
+
+def test_averages_are_made_when_the_trials_are_over(scene: Scene) -> None:
+    status, out = scene.main()
+    assert status == 0
+    assert scene.ran == ["cnn", "bert", "gmu"]  # nothing for Ray in what is not trained
+    assert "averaged: Score Fusion, seed 0: val accuracy 0.0" in out
+    assert set(scene.statuses().values()) == {"done"}
+    status, out = scene.main()
+    assert status == 0 and scene.ran == [] and "averaged" not in out
+    assert "4 done, 0 failed, 0 to run" in out
+
+
+def test_an_average_brings_its_parts_and_nothing_else(scene: Scene) -> None:
+    status, out = scene.main(rows=("score_fusion",))
+    assert status == 0 and scene.ran == ["cnn", "bert"]
+    assert "0 done, 0 failed, 3 to run" in out
+    done = {"cnn": "done", "bert": "done", "score_fusion": "done", "gmu": None}
+    assert scene.statuses() == done
+
+
+def test_an_average_that_a_kill_left_out_is_made_without_training(scene: Scene) -> None:
+    scene.main()
+    fused = next(key for key, name in scene.keys.items() if name == "score_fusion")
+    (scene.store.folder / "trials" / f"{fused}.parquet").unlink()
+    status, out = scene.main(dry_run=True)
+    assert status == 0 and "3 done, 0 failed, 1 to run" in out
+    assert scene.statuses()["score_fusion"] is None
+    status, out = scene.main()
+    assert status == 0 and scene.ran == []
+    assert scene.statuses()["score_fusion"] == "done"
+
+
+def test_an_interrupted_sweep_averages_what_is_complete(scene: Scene) -> None:
+    scene.stop_after = 2
+    status, out = scene.main()
+    assert status == 130 and "averaged: " in out and "table: " in out
+    assert scene.statuses()["score_fusion"] == "done" and scene.statuses()["gmu"] is None
+    scene.stop_after = 99
+    assert scene.main()[0] == 0 and scene.ran == ["gmu"]
+
+
+def test_an_average_is_not_made_of_one_part(scene: Scene) -> None:
+    scene.stop_after = 1
+    assert scene.main()[0] == 130
+    assert scene.statuses()["score_fusion"] is None
+
+
+def test_an_average_fails_with_its_part_and_is_tried_again_with_it(scene: Scene) -> None:
+    scene.failing = {"bert"}
+    status, out = scene.main()
+    assert status == 1
+    assert scene.statuses() == {
+        "cnn": "done",
+        "bert": "error",
+        "score_fusion": "error",
+        "gmu": "done",
+    }
+    assert "failed: bert seed 0: boom" in out
+    assert "failed: score_fusion seed 0: ValueError: it averages trial" in out
+    # Not "to run" for ever.
+    status, out = scene.main()
+    assert status == 1 and scene.ran == [] and "2 done, 2 failed, 0 to run" in out
+    scene.failing = set()
+    status, out = scene.main(retry_failed=True)
+    assert status == 0 and scene.ran == ["bert"]
+    assert set(scene.statuses().values()) == {"done"}
+
+
+def test_an_average_is_made_once_its_part_was_repaired_by_another_sweep(scene: Scene) -> None:
+    scene.failing = {"bert"}
+    scene.main()
+    scene.failing = set()
+    assert scene.main(retry_failed=True, rows=("bert",))[0] == 0  # or by Table 5's, which has it
+    assert scene.statuses()["score_fusion"] == "error"
+    status, out = scene.main()
+    assert status == 0 and scene.ran == [] and "3 done, 0 failed, 1 to run" in out
+    assert scene.statuses()["score_fusion"] == "done"
+
+
+def test_the_folder_of_each_data_set_is_looked_for_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[tuple[str, Path | None]] = []
+
+    def find(console: Console, name: str, **given: Any) -> tuple[Path, Path | None]:
+        looked.append((name, given["data"]))
+        if name == "mmimdb":
+            raise DataUnavailable("No MM-IMDB found.", "Get it.")
+        return tmp_path / name, None
+
+    monkeypatch.setattr(sweep, "find_inputs", find)
+    options = compare_food101_mmimdb.Options(smoke=True, data=tmp_path)
+    plan = compare_food101_mmimdb.plan(options)
+    food = [spec for spec in plan.specs() if spec.data.name == "food101"]
+    found = sweep.find_folders(Console(quiet=True), options, food)
+    assert found == {"food101": (tmp_path / "food101", None)}
+    assert looked == [("food101", tmp_path)]
+    with pytest.raises(DataUnavailable, match="No MM-IMDB") as missing:
+        sweep.find_folders(Console(quiet=True), options, plan.specs())
+    assert missing.value.__notes__ == ["--dataset food101 does without mmimdb."]
 
 
 def test_resources_of_a_trial() -> None:

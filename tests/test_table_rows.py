@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mi2p.options import SweepOptions, data_spec
-from mi2p.spec import ModelSpec, UnitSpec
+from mi2p.spec import FusionSpec, ModelSpec, UnitSpec
 from mi2p.table_rows import make_row, me_bert, me_cnn, path_safe, table_name
 
 BACKBONES = {"visual": "densenet121", "textual": "bert-base-uncased"}
@@ -46,6 +46,30 @@ def test_a_row_has_a_trial_per_seed_trained_by_its_modality() -> None:
     assert {spec.train.lr for spec in visual.specs} == {3e-4}
     assert {spec.train.lr for spec in textual.specs} == {1e-4}
     assert visual.paper == ""
+
+
+def test_a_row_of_averages_takes_the_trials_of_its_parts_seed_by_seed() -> None:
+    options = SweepOptions(seeds=(4, 2))
+    data = data_spec(options)
+    cnn, bert = (
+        make_row(options, data, model, key=model.name, label="l")
+        for model in (
+            ModelSpec(name="cnn", visual="densenet121"),
+            ModelSpec(name="bert", textual="minilm"),
+        )
+    )
+    fusion = FusionSpec(kind="score", joint_loss="branches")
+    both = ModelSpec(name="fusion", visual="densenet121", textual="minilm", fusion=fusion)
+    row = make_row(options, data, both, key="k", label="l", averages=(cnn, bert))
+    assert [spec.seed for spec in row.specs] == [4, 2]
+    assert [spec.averages for spec in row.specs] == [
+        (cnn.specs[0].trial_id, bert.specs[0].trial_id),
+        (cnn.specs[1].trial_id, bert.specs[1].trial_id),
+    ]
+    trained = make_row(options, data, both, key="k", label="l")
+    assert all(not spec.averages for spec in trained.specs)
+    # A model of the same kind that is trained jointly is another trial.
+    assert not {s.trial_id for s in trained.specs} & {s.trial_id for s in row.specs}
 
 
 def test_names_of_tables() -> None:

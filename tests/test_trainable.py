@@ -11,7 +11,7 @@ import pytest
 
 from mi2p import train
 from mi2p.store import Store, load, load_epochs, load_predictions
-from mi2p.trainable import Places, execute, record_error
+from mi2p.trainable import Places, execute
 from tests.planted import planted_xor, register
 from tests.test_train import spec_of
 
@@ -27,6 +27,23 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
         data=str(tmp_path),
         weights=None,
     )
+
+
+def test_places_make_the_runtime_of_a_trial(tmp_path: Path) -> None:
+    places = Places(
+        results=str(tmp_path / "results"),
+        cache="$TMPDIR/mi2p",
+        data=str(tmp_path / "data"),
+        weights=None,
+        checkpoint_activations=True,
+        prepared=(("label", "name"),),
+    )
+    runtime = places.runtime(places.checkpoints("id"))
+    assert (runtime.data, runtime.cache) == (tmp_path / "data", Path("$TMPDIR/mi2p"))
+    assert runtime.checkpoints == tmp_path / "results" / "checkpoints" / "id"
+    assert runtime.checkpoint_activations and runtime.device == "cpu"
+    assert runtime.prepared == {"label": "name"}
+    assert not replace(places, checkpoint_activations=False).runtime().checkpoint_activations
 
 
 def ignore(record: dict[str, float]) -> None:
@@ -79,19 +96,6 @@ def test_a_trial_that_raises_leaves_an_error_row_and_its_traceback(
     assert "Traceback" in trace.read_text()
     assert not (Path(places.results) / "predictions").exists()
     assert not places.checkpoints(SPEC.trial_id).exists()
-
-
-def test_the_row_of_an_error_keeps_the_first_line_of_its_message(tmp_path: Path) -> None:
-    # What follows it are details: a list of files, CUDA's advice.
-    store = Store(tmp_path)
-    row = record_error(store, SPEC, ValueError("2 files are bad\na.png: truncated"), {})
-    assert row["error"] == "ValueError: 2 files are bad"
-    assert "a.png: truncated" in (tmp_path / "errors" / f"{SPEC.trial_id}.txt").read_text()
-    # A process that died left only what Ray printed, whose last line says it best.
-    assert record_error(store, SPEC, "Traceback\nActorDiedError: x\n", {})["error"] == (
-        "ActorDiedError: x"
-    )
-    assert record_error(store, SPEC, "", {})["error"] == "the worker died"
 
 
 def test_several_labels_from_training_to_row(

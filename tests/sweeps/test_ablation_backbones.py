@@ -49,7 +49,7 @@ def test_units_are_the_papers_on_every_block_or_layer() -> None:
 
 def test_what_units_look_at_is_as_in_the_main_model() -> None:
     models = [row.specs[0].model for row in plan(Options(dataset="crisismmd_task2")).rows]
-    looked_at = [m.textual if m.reads == "visual" else m.visual for m in models[1::2]]
+    looked_at = [m.textual if m.name == "me_cnn" else m.visual for m in models[1::2]]
     assert looked_at == ["bert-base-uncased", "densenet121", "densenet121", "bert-base-uncased"]
 
 
@@ -57,7 +57,7 @@ def test_what_units_look_at_is_as_in_the_main_model() -> None:
 def test_every_data_set_has_a_legal_plan_by_its_own_protocol(dataset: str) -> None:
     own = protocol(dataset)
     for row in plan(Options(dataset=dataset)).rows:
-        visual = row.specs[0].model.reads == "visual"
+        visual = row.specs[0].model.trains == ("visual",)
         assert {s.train for s in row.specs} == {own.visual_train if visual else own.textual_train}
         assert [spec.seed for spec in row.specs] == [0, 1, 2]
 
@@ -77,8 +77,8 @@ def test_a_backbone_and_its_expanded_form_differ_in_the_units_alone() -> None:
         for alone, expanded in zip(rows[::2], rows[1::2], strict=True):
             for one, other in zip(alone.specs, expanded.specs, strict=True):
                 assert (one.data, one.train, one.seed) == (other.data, other.train, other.seed)
-                reads = one.model.reads
-                assert getattr(one.model, reads) == getattr(other.model, reads)
+                (trained,) = one.model.trains
+                assert getattr(one.model, trained) == getattr(other.model, trained)
 
 
 @pytest.mark.parametrize("dataset", ["openclipart", "crisismmd_task2"])
@@ -148,7 +148,7 @@ def test_unknown_and_repeated_backbones_are_refused() -> None:
 
 def test_a_smoke_run_trains_tiny_random_backbones_only() -> None:
     smoke = plan(Options(smoke=True))
-    trained = [getattr(s.model, s.model.reads) for s in smoke.specs()]
+    trained = [getattr(s.model, s.model.trains[0]) for s in smoke.specs()]
     assert all(name.startswith("tiny_") for name in trained)
     assert len(trained) == 8
     assert {(s.seed, s.train.epochs, s.data.limit) for s in smoke.specs()} == {(0, 1, 48)}

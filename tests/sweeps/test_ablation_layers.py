@@ -50,7 +50,7 @@ def test_twelve_rows_with_the_papers_backbones() -> None:
 def test_every_data_set_has_a_legal_plan_by_its_own_protocol(dataset: str) -> None:
     own = protocol(dataset)
     for row in plan(Options(dataset=dataset)).rows:
-        visual = row.specs[0].model.reads == "visual"
+        visual = row.specs[0].model.trains == ("visual",)
         assert {spec.data for spec in row.specs} == {own.data}
         assert {s.train for s in row.specs} == {own.visual_train if visual else own.textual_train}
 
@@ -58,9 +58,9 @@ def test_every_data_set_has_a_legal_plan_by_its_own_protocol(dataset: str) -> No
 @pytest.mark.parametrize("dataset", ["openclipart", "mmimdb"])
 def test_rows_of_a_backbone_share_all_but_the_units(dataset: str) -> None:
     # Otherwise a difference between rows would not be the units' doing.
-    for reads in ("visual", "textual"):
+    for modality in ("visual", "textual"):
         specs = [row.specs[0] for row in plan(Options(dataset=dataset)).rows]
-        of_backbone = [spec for spec in specs if spec.model.reads == reads]
+        of_backbone = [spec for spec in specs if spec.model.trains == (modality,)]
         assert len({spec.train for spec in of_backbone}) == 1
         assert len({spec.data for spec in of_backbone}) == 1
         units = [spec.model.units for spec in of_backbone if spec.model.units]
