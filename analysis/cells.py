@@ -5,7 +5,7 @@ Conditions that trials must share before they are averaged or compared:
 - In a row (`SAME_IN_ROW`): everything in the spec but the seed, the data, the pretrained weights,
   the numeric precision, and the versions of this code and of torch, either of which may change
   what a spec means.
-- In a table (`SAME_IN_TABLE`): the data and the precision, since rows are compared.
+- On a data set of a table (`SAME_IN_TABLE`): the data and the precision, since rows are compared.
 
 The device is left free. One row on two kinds of GPU is what a mixed cluster gives; at one
 precision they differ by rounding, which is small beside the noise between seeds, and a CPU beside
@@ -75,19 +75,34 @@ class RowTrials:
         """How many trials the plan has for this row."""
         return len({spec.trial_id for spec in self.row.specs})
 
-    def cell(self, metric: str) -> Cell:
-        """The column `metric`; a finished trial without it is a `ValueError`."""
-        values = self.finished[metric]
-        without = list(self.finished["trial_id"][values.isna()])
-        if without:
+    def provenance(self) -> str:
+        """The finished trials, and those whose predictions they average, in words."""
+        used = [str(trial_id) for trial_id in self.finished["trial_id"]]
+        averaged = [
+            f"{spec.trial_id} of {' and '.join(spec.averages)}"
+            for spec in self.row.specs
+            if spec.averages and spec.trial_id in used
+        ]
+        told = f"trials: {' '.join(used) or 'none'}"
+        return told + (f"; averages: {', '.join(averaged)}" if averaged else "")
+
+    def cell(self, metric: str, *, partly: bool = False) -> Cell:
+        """The column `metric`; a finished trial without it is a `ValueError`.
+
+        `partly` leaves such trials out: for metrics that rows did not always have.
+        """
+        there = self.finished[metric].notna()
+        without = list(self.finished["trial_id"][~there])
+        if without and not partly:
             raise ValueError(
                 f"every finished trial of row {self.row.key!r} must have {metric}, but it is "
                 f"missing in {', '.join(without)}; delete these files in trials/ to run them again"
             )
+        having = self.finished[there]
         return Cell(
-            seeds=tuple(int(seed) for seed in self.finished["seed"]),
-            values=tuple(float(value) for value in values),
-            trial_ids=tuple(str(trial_id) for trial_id in self.finished["trial_id"]),
+            seeds=tuple(int(seed) for seed in having["seed"]),
+            values=tuple(float(value) for value in having[metric]),
+            trial_ids=tuple(str(trial_id) for trial_id in having["trial_id"]),
             want=self.want,
         )
 
@@ -115,23 +130,29 @@ def select(plan: Plan, trials: pd.DataFrame) -> list[RowTrials]:
     rows = [_row_trials(row, trials) for row in plan.rows]
     for row in rows:
         _refuse_mixed_row(row)
-    _refuse_mixed_table(plan, rows)
+    for dataset in plan.datasets:
+        _refuse_mixed_table(plan, dataset, [row for row in rows if row.row.dataset == dataset])
     return rows
 
 
-def find_plan(results: Path, *, table: int, name: str | None = None) -> Plan:
-    """The plan called `name` or, without a name, the only one for this table of the paper."""
+def find_plan(results: Path, *, table: int | Sequence[int], name: str | None = None) -> Plan:
+    """The plan called `name` or, without a name, the only one for this table of the paper.
+
+    Of several tables, the only one for any of them.
+    """
+    tables = (table,) if isinstance(table, int) else tuple(table)
+    wanted = " or ".join(map(str, tables))
     folder = results / "plans"
     if name is not None:
         return read_plan(folder / f"{name}.json")
     plans = [
-        plan for path in sorted(folder.glob("*.json")) if (plan := read_plan(path)).table == table
+        plan for path in sorted(folder.glob("*.json")) if (plan := read_plan(path)).table in tables
     ]
     if not plans:
-        raise FileNotFoundError(f"no plan for table {table} in {folder}; run its sweep first")
+        raise FileNotFoundError(f"no plan for table {wanted} in {folder}; run its sweep first")
     if len(plans) > 1:
         names = ", ".join(plan.name for plan in plans)
-        raise ValueError(f"name one of the {len(plans)} plans for table {table}: {names}")
+        raise ValueError(f"name one of the {len(plans)} plans for table {wanted}: {names}")
     return plans[0]
 
 
@@ -162,21 +183,18 @@ def _refuse_mixed_row(row: RowTrials) -> None:
             frame,
             columns,
             by="seed",
-            rule=f"trials of row {row.row.key!r} may differ only in their seed",
+            rule=(
+                f"trials of row {row.row.key!r} on {row.row.dataset} may differ only in their seed"
+            ),
         )
 
 
-def _refuse_mixed_table(plan: Plan, rows: Sequence[RowTrials]) -> None:
-    planned = _planned(plan.rows)
-    strange = sorted(set(planned["data.name"]) - {plan.dataset})
-    if strange:
-        raise ValueError(
-            f"trials of plan {plan.name!r} must be on its data set {plan.dataset!r}, "
-            f"but some are on {', '.join(map(repr, strange))}"
-        )
-    finished = pd.concat([row.finished.assign(row=row.row.key) for row in rows])
+def _refuse_mixed_table(plan: Plan, dataset: str, rows: Sequence[RowTrials]) -> None:
     _refuse_mixed(
-        finished, SAME_IN_TABLE, by="row", rule=f"rows of plan {plan.name!r} must be comparable"
+        pd.concat([row.finished.assign(row=row.row.key) for row in rows]),
+        SAME_IN_TABLE,
+        by="row",
+        rule=f"rows of plan {plan.name!r} on {dataset} must be comparable",
     )
 
 

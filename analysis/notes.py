@@ -6,6 +6,7 @@ import itertools
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import pandas as pd
 
@@ -21,12 +22,20 @@ TOLD_APART: Mapping[str, str] = {
 }
 """Columns that may differ between the rows of a table, which then says so."""
 
+TUNED_NOTE = (
+    "*: a label is predicted above one threshold for all labels, which gave the best micro-F1 on "
+    "validation, tuned for each trial; without *: above 0.5."
+)
+
 TINY = "tiny_"
 """How the names of backbones with random weights start."""
 
 
-def runs(plan: Plan, num_test: int | None = None) -> str:
-    """The sentence of a caption that names seeds, data and what ± is."""
+def runs(plan: Plan, num_test: Mapping[str, int] = MappingProxyType({})) -> str:
+    """The sentence of a caption that names seeds, data and what ± is.
+
+    `num_test` has the sizes of the data sets' test splits, those that are known.
+    """
     of_rows = [tuple(sorted({spec.seed for spec in row.specs})) for row in plan.rows]
     listed = ", ".join(str(seed) for seed in sorted(set(itertools.chain(*of_rows))))
     most = max(len(seeds) for seeds in of_rows)
@@ -34,9 +43,19 @@ def runs(plan: Plan, num_test: int | None = None) -> str:
         seeds = f"Mean over the seeds of each row (up to {most}, among {listed})"
     else:
         seeds = f"Mean over {most} seeds ({listed})" if most > 1 else f"One seed ({listed})"
-    split = f"test split of {plan.dataset}" + (f" ({num_test} examples)" if num_test else "")
+    of = [
+        dataset + (f" ({num_test[dataset]} examples)" if dataset in num_test else "")
+        for dataset in plan.datasets
+    ]
+    split = f"test split{'s' * (len(of) > 1)} of {listing(of)}"
     spread = "; ± is the sample standard deviation over seeds" if most > 1 else ""
     return f"{seeds} on the {split}{spread}."
+
+
+def listing(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def footnotes(rows: Sequence[RowTrials]) -> list[str]:
@@ -104,6 +123,45 @@ def _untrained(rows: Sequence[RowTrials]) -> list[str]:
     ]
 
 
+def of_methods(rows: Sequence[RowTrials]) -> list[str]:
+    """What a reader must know of the methods of Tables 3 and 4."""
+    return [*_averaged(rows), *_begun(rows)]
+
+
+def _averaged(rows: Sequence[RowTrials]) -> list[str]:
+    """Rows of trials that were not trained."""
+    labels = [row.row.label for row in rows if row.row.specs[0].averages]
+    if not labels:
+        return []
+    return [
+        f"{', '.join(labels)}: not trained; the mean of what the two unimodal trials of the same "
+        "seed predict."
+    ]
+
+
+def _begun(rows: Sequence[RowTrials]) -> list[str]:
+    """What multimodal transformers start from that have not been pretrained so before."""
+    models: dict[str, RowTrials] = {row.row.specs[0].model.name: row for row in rows}
+    told: list[str] = []
+    notes = []
+    for name, what in (("visualbert", "weights"), ("vilt", "word embeddings only")):
+        row = models.get(name)
+        card = textual_card(row.row.specs[0].model.textual or "") if row else None
+        if row and card and card.family != name:
+            whose = "from its" if told else f"starts from {card.title}'s"
+            told.append(f"{row.row.label} {whose} {what}")
+    if told:
+        none = "neither has" if len(told) > 1 else "it has not"
+        notes.append(f"{', '.join(told)}: {none} been pretrained on images and texts.")
+    apart = [models[name].row.label for name in ("mmbt", "pixelbert") if name in models]
+    if apart:
+        notes.append(
+            f"{', '.join(apart)}: no multimodal pretraining is public; from a CNN and a "
+            "transformer pretrained apart."
+        )
+    return notes
+
+
 def resolution(accuracies: Sequence[Cell], num_test: int) -> str:
     """What one test example weighs, and how far a split of this size is to be trusted."""
     best = max(cell.mean for cell in accuracies if cell.mean is not None)
@@ -112,6 +170,15 @@ def resolution(accuracies: Sequence[Cell], num_test: int) -> str:
         f"accuracy ({100 * best:.1f}) the binomial 95 % half-width is "
         f"{100 * half_width(best, num_test):.1f} points (Wilson): the noise of a test split of "
         "this size, which ± over seeds does not contain."
+    )
+
+
+def resolutions(best: Mapping[str, tuple[float, int]]) -> str:
+    """The same of several data sets in short, by the best accuracy and the size of each."""
+    told = (f"{name} {100 * half_width(*found):.1f}" for name, found in best.items())
+    return (
+        f"Binomial 95 % half-widths at the best accuracy, in points (Wilson): {', '.join(told)}: "
+        "the noise of the test splits, which ± over seeds does not contain."
     )
 
 

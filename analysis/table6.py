@@ -14,8 +14,8 @@ from mi2p.plan import Plan
 def subject(plan: Plan) -> str:
     """What is compared, and which frozen encoders the units look at."""
     models = [spec.model for spec in plan.specs() if spec.model.units is not None]
-    words = {textual_card(m.textual).title for m in models if m.reads == "visual" and m.textual}
-    maps = {visual_card(m.visual).title for m in models if m.reads == "textual" and m.visual}
+    words = {textual_card(m.textual).title for m in models if "words" in m.frozen and m.textual}
+    maps = {visual_card(m.visual).title for m in models if "maps" in m.frozen and m.visual}
     text = (
         "Pre-trained backbones, and the same multimodal expanded (ME): with a MI2P unit at every "
         "block or layer."

@@ -66,7 +66,7 @@ class Lab:
                 seeds=seeds,
             ),
         )
-        return Plan(name=name, table=5, dataset=self.dataset, rows=rows)
+        return Plan(name=name, table=5, rows=rows)
 
     def trial(
         self,

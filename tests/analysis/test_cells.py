@@ -134,11 +134,30 @@ def test_rows_on_other_data_or_precision_are_not_compared(lab: Any, column: str)
         select(plan, load(lab.results))
 
 
-def test_trials_on_another_data_set_than_the_plan_says_are_refused(lab: Any) -> None:
+def test_a_row_on_several_data_sets_is_refused(lab: Any) -> None:
     plan = lab.plan()
+    first, *others = plan.rows[0].specs
+    stray = replace(first, data=replace(first.data, name="openclipart-tags"))
+    rows = (replace(plan.rows[0], specs=(*others, stray)), *plan.rows[1:])
     lab.fill(plan.rows[0], [0.6])
-    with pytest.raises(ValueError, match="data set 'food101', but some are on 'openclipart'"):
-        select(replace(plan, dataset="food101"), load(lab.results))
+    message = r"row 'cnn' on openclipart may .* data.name is 'openclipart' \(seed 1, 2\) and 'open"
+    with pytest.raises(ValueError, match=message):
+        select(replace(plan, rows=rows), load(lab.results))
+
+
+def test_rows_are_comparable_on_one_data_set_each(lab: Any) -> None:
+    plan, tags = lab.plan(), lab.on("openclipart-tags")
+    both = replace(plan, rows=(*plan.rows, *tags.plan().rows))
+    for row in both.rows:
+        tagged = row.dataset == "openclipart-tags"
+        lab.fill(row, [0.6, 0.6, 0.6], data_fingerprint="beef" if tagged else "f00d")
+    assert [row.row.dataset for row in select(both, load(lab.results))] == (
+        ["openclipart"] * 4 + ["openclipart-tags"] * 4
+    )
+    lab.fill(both.rows[-1], [0.6, 0.6, 0.6], data_fingerprint="f00d")
+    message = r"on openclipart-tags must be .* data_fingerprint is 'beef' \(row bert, cnn, me_cnn"
+    with pytest.raises(ValueError, match=message):
+        select(both, load(lab.results))
 
 
 def test_a_finished_trial_without_the_metric_is_refused(lab: Any) -> None:
@@ -173,6 +192,9 @@ def test_the_only_plan_of_a_table_needs_no_name_and_several_are_listed(lab: Any)
     assert find_plan(lab.results, table=5, name="table5-b").name == "table5-b"
     with pytest.raises(FileNotFoundError, match="table5-a, table5-b, table6-a"):
         find_plan(lab.results, table=5, name="table5-c")
+    assert find_plan(lab.results, table=(3, 6)).name == "table6-a"
+    with pytest.raises(FileNotFoundError, match="no plan for table 3 or 4"):
+        find_plan(lab.results, table=(3, 4))
 
 
 def test_what_a_model_does_not_read_may_differ_in_trials_that_have_run(lab: Any) -> None:

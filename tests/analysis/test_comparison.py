@@ -34,7 +34,7 @@ def full(lab: Any) -> Plan:
 
 
 def made(lab: Any, plan: Plan) -> Table:
-    return TABLE.table(plan, load(lab.results), printed=TABLE.paper(plan.dataset))
+    return TABLE.table(plan, load(lab.results), printed=TABLE.paper(*plan.datasets))
 
 
 def test_cells_and_gains(lab: Any) -> None:
@@ -106,6 +106,26 @@ def test_multilabel_data_has_macro_and_micro_f1(lab: Any) -> None:
     lab.trial(plan.rows[BERT].specs[0], {"accuracy": 0.6})
     with pytest.raises(ValueError, match="test/accuracy or none"):
         made(lab, plan)
+
+
+def test_tuned_thresholds_are_columns_if_asked_for(lab: Any) -> None:
+    lab = lab.on("openclipart-tags")
+    plan = lab.plan(seeds=(0,))
+    tuned = {"macro_f1_tuned": 0.52, "micro_f1_tuned": 0.61}
+    lab.trial(plan.rows[CNN].specs[0], {"macro_f1": 0.5, "micro_f1": 0.6} | tuned)
+    lab.trial(plan.rows[BERT].specs[0], {"macro_f1": 0.55, "micro_f1": 0.7})  # from before
+    table = TABLE.table(plan, load(lab.results), printed={}, tuned=True)
+    assert table.heads[1:5] == (
+        "Macro-F1 (%)",
+        "Micro-F1 (%)",
+        "Macro-F1* (%)",
+        "Micro-F1* (%)",
+    )
+    assert table.rows[CNN].cells[1:5] == ("50.0", "60.0", "52.0", "61.0")
+    assert table.rows[BERT].cells[1:5] == ("55.0", "70.0", "--", "--")
+    assert table.footnotes[-1].startswith("*: a label is predicted above one threshold")
+    assert table.rows[CNN].record["micro_f1_tuned_mean"] == 61
+    assert not any("*" in head for head in made(lab, plan).heads)
 
 
 def test_the_size_of_the_test_split_comes_from_predictions(lab: Any) -> None:

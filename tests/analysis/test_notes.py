@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from analysis.cells import Cell, select
-from analysis.notes import footnotes, half_width, resolution, runs
+from analysis.notes import footnotes, half_width, listing, resolution, resolutions, runs
 from mi2p.plan import Plan
 from mi2p.spec import DataSpec, ModelSpec
 from mi2p.store import load
@@ -33,13 +33,29 @@ def test_resolution_is_of_the_best_cell() -> None:
 
 def test_the_caption_says_seeds_and_what_the_deviation_is(lab: Any) -> None:
     plan = lab.plan(seeds=(0, 1, 4))
-    assert runs(plan, 439) == (
+    assert runs(plan, {"openclipart": 439}) == (
         "Mean over 3 seeds (0, 1, 4) on the test split of openclipart (439 examples); "
         "± is the sample standard deviation over seeds."
     )
     assert runs(lab.plan(seeds=(7,))) == "One seed (7) on the test split of openclipart."
     uneven = replace(plan, rows=(lab.plan(seeds=(7,)).rows[0], *plan.rows[1:]))
     assert "seeds of each row (up to 3, among 0, 1, 4, 7)" in runs(uneven)
+
+
+def test_the_caption_names_every_data_set(lab: Any) -> None:
+    plan = lab.plan(seeds=(0,))
+    both = replace(plan, rows=(*plan.rows, *lab.on("openclipart-tags").plan(seeds=(0,)).rows))
+    assert runs(both, {"openclipart-tags": 323}) == (
+        "One seed (0) on the test splits of openclipart and openclipart-tags (323 examples)."
+    )
+    assert listing(["a", "b", "c"]) == "a, b and c"
+
+
+def test_resolutions_in_short() -> None:
+    # As above: 0.0391; 1.96 * sqrt(0.25 / 10000) = 0.0098.
+    assert resolutions({"A": (0.8, 400), "B": (0.5, 10000)}).startswith(
+        "Binomial 95 % half-widths at the best accuracy, in points (Wilson): A 3.9, B 1.0: "
+    )
 
 
 def test_missing_failed_and_several_devices_are_told(lab: Any) -> None:

@@ -52,7 +52,7 @@ def test_the_papers_numbers_stand_beside_ours_only_on_its_data_set(lab: Any) -> 
     table = TABLE.table(
         replace(plan, rows=(*plan.rows[:ME_BERT], strange)),
         load(lab.results),
-        printed=TABLE.paper(plan.dataset),
+        printed=TABLE.paper(*plan.datasets),
     )
     assert table.heads[1:7] == ("Acc (%)", "paper", "M-F1 (%)", "paper", "W-F1 (%)", "paper")
     assert table.rows[CNN].cells[2:8:2] == ("83.4", "60.5", "87.0")

@@ -32,7 +32,7 @@ def full(lab: Any, dataset: str = "crisismmd_task2", **options: Any) -> Plan:
 
 
 def made(lab: Any, table: Plan) -> Table:
-    return TABLE.table(table, load(lab.results), printed=TABLE.paper(table.dataset))
+    return TABLE.table(table, load(lab.results), printed=TABLE.paper(*table.datasets))
 
 
 def test_the_papers_numbers_stand_beside_ours(lab: Any) -> None:

@@ -1,0 +1,104 @@
+"""What the trials of a row answered to the test examples, from their stored predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from analysis.cells import RowTrials
+from analysis.pairs import Answers, answers
+
+COLUMNS = ["split", "example_id", "labels", "probabilities"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Predicted:
+    """The test examples of a trial in the order of their ids."""
+
+    trial_id: str
+    examples: tuple[str, ...]
+    labels: NDArray[np.int64]
+    """(N,), or indicators (N, K) of several labels."""
+    probabilities: NDArray[np.float32]
+    """(N, K)."""
+
+
+def of_rows(results: Path, rows: Sequence[RowTrials], *, multilabel: bool) -> dict[str, Answers]:
+    """Key of a row to what its finished trials answered; rows of one data set.
+
+    A trial whose predictions are not kept is left out, as is a row without any. `ValueError` if
+    trials did not predict the same examples with the same labels.
+    """
+    first: Predicted | None = None
+    found = {}
+    for row in rows:
+        seeds, probabilities = [], []
+        for seed, trial_id in zip(row.finished["seed"], row.finished["trial_id"], strict=True):
+            made = read(results, str(trial_id), multilabel=multilabel)
+            if made is None:
+                continue
+            first = first or made
+            _refuse_others(first, made)
+            seeds.append(int(seed))
+            probabilities.append(made.probabilities)
+        if first is not None and seeds:
+            found[row.row.key] = answers(seeds, probabilities, first.labels, multilabel=multilabel)
+    return found
+
+
+def read(results: Path, trial_id: str, *, multilabel: bool) -> Predicted | None:
+    """What a trial predicted of the test split; None if it is not kept."""
+    path = results / "predictions" / f"{trial_id}.parquet"
+    if not path.exists():
+        return None
+    table = pq.read_table(path, columns=COLUMNS)
+    table = table.filter(pc.equal(table["split"], "test")).combine_chunks()
+    if not len(table):
+        return None
+    examples = np.array(table["example_id"].to_pylist())
+    order = np.argsort(examples, kind="stable")
+    twice = examples[order][1:][examples[order][1:] == examples[order][:-1]].tolist()
+    if twice:
+        raise ValueError(
+            f"a trial predicts an example once, but {path} has {twice[0]!r} several times"
+        )
+    probabilities = _flat(table["probabilities"]).reshape(len(table), -1)
+    labels = _flat(table["labels"]).astype(np.int64)
+    if multilabel:
+        held = pc.list_value_length(table["labels"]).to_numpy()
+        indicators = np.zeros(probabilities.shape, np.int64)
+        indicators[np.repeat(np.arange(len(held)), held), labels] = 1
+        labels = indicators
+    return Predicted(
+        trial_id=trial_id,
+        examples=tuple(examples[order].tolist()),
+        labels=labels[order],
+        probabilities=probabilities[order],
+    )
+
+
+def _flat(lists: Any) -> NDArray[Any]:
+    """All items of a column of lists, one list after the other."""
+    items: NDArray[Any] = lists.combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return items
+
+
+def _refuse_others(first: Predicted, other: Predicted) -> None:
+    for what, same in (
+        ("examples", first.examples == other.examples),
+        ("labels", np.array_equal(first.labels, other.labels)),
+        ("classes", first.probabilities.shape == other.probabilities.shape),
+    ):
+        if not same:
+            raise ValueError(
+                f"trials that are compared must have predicted the same test {what}, but those of "
+                f"{first.trial_id} and {other.trial_id} differ; delete the files of one in "
+                "trials/ and predictions/ and run the sweep again"
+            )

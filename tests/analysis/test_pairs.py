@@ -1,0 +1,244 @@
+"""Against hand-worked numbers, scipy, scikit-learn, and simulated methods that do not differ."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import stats
+from sklearn.metrics import f1_score
+
+from analysis import pairs
+from analysis.pairs import Answers, Difference, answers, differences, holm
+
+
+def right(*by_seed: Sequence[int]) -> Answers:
+    """Single-label answers: a list of 0 and 1 for each seed from 0."""
+    hits = np.array(by_seed, np.float64).T
+    return Answers(seeds=tuple(range(len(by_seed))), hits=hits, sizes=np.ones_like(hits))
+
+
+def one(ours: Answers, theirs: Answers) -> Difference:
+    return differences({"a": ours, "b": theirs}, [("a", "b")])["a", "b"]
+
+
+def random_answers(
+    accuracy: Sequence[float], num_examples: int, seed: int, hardness: float = 1.0
+) -> Answers:
+    """A trial per accuracy; examples are as hard to all trials as `hardness` says (0: no)."""
+    shared = np.random.default_rng(7).normal(size=num_examples) * hardness
+    own = np.random.default_rng(seed).normal(size=(len(accuracy), num_examples))
+    total = (shared + own) / math.hypot(1, hardness)
+    return right(*(total <= stats.norm.ppf(np.array(accuracy))[:, None]))
+
+
+def test_a_difference_worked_by_hand() -> None:
+    # Accuracies 3/4 and 1/4 of a, 2/4 and 1/4 of b: (3 - 2 + 1 - 1) / 4 / 2 = 1/8.
+    ours, theirs = right([1, 1, 1, 0], [0, 1, 0, 0]), right([1, 1, 0, 0], [0, 0, 0, 1])
+    found = one(ours, theirs)
+    assert found.mean == pytest.approx(1 / 8)
+    assert one(theirs, ours).mean == pytest.approx(-1 / 8)
+    assert one(theirs, ours).p == pytest.approx(found.p)
+    low, high = found.interval
+    assert (low + high) / 2 == pytest.approx(1 / 8)
+
+
+def test_answers_of_one_label() -> None:
+    probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]], np.float32)
+    other = 1 - probabilities
+    made = answers([3, 5], [probabilities, other], np.array([0, 1, 1]), multilabel=False)
+    assert made.seeds == (3, 5)
+    assert made.hits.T.tolist() == [[1, 1, 0], [0, 0, 1]]
+    assert made.sizes.T.tolist() == [[1, 1, 1], [1, 1, 1]]
+
+
+def test_the_metric_of_several_labels_is_micro_f1() -> None:
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 2, (50, 4))
+    given = [generator.random((50, 4)).astype(np.float32) for _ in range(4)]
+    made = [answers([0, 1], given[i : i + 2], labels, multilabel=True) for i in (0, 2)]
+    expected = [f1_score(labels, p > 0.5, average="micro") for p in given]
+    found = one(*made)
+    assert found.mean == pytest.approx((sum(expected[:2]) - sum(expected[2:])) / 2)
+    # On a resample it is scikit-learn's, too: the bootstrap of a ratio.
+    drawn = generator.integers(50, size=(4000, 50))
+    resampled = [
+        (
+            f1_score(labels[i], given[0][i] > 0.5, average="micro")
+            - f1_score(labels[i], given[2][i] > 0.5, average="micro")
+        )
+        for i in drawn[:400]
+    ]
+    single = [answers([0], [given[i]], labels, multilabel=True) for i in (0, 2)]
+    assert one(*single).standard_error == pytest.approx(np.std(resampled, ddof=1), rel=0.1)
+
+
+def test_nothing_to_find_and_nothing_found_is_0() -> None:
+    nothing = answers([0], [np.zeros((5, 2))], np.zeros((5, 2), np.int64), multilabel=True)
+    assert f1_score(np.zeros((5, 2)), np.zeros((5, 2)), average="micro", zero_division=0) == 0
+    found = one(nothing, nothing)
+    assert (found.mean, found.standard_error, found.p) == (0, 0, 1)
+
+
+def test_one_seed_is_a_paired_test() -> None:
+    ours, theirs = (random_answers([p], 400, seed) for seed, p in enumerate((0.75, 0.70)))
+    found = one(ours, theirs)
+    told = stats.ttest_rel(ours.hits[:, 0], theirs.hits[:, 0])
+    assert found.freedom == pytest.approx(399)
+    assert found.mean / found.standard_error == pytest.approx(told.statistic, rel=0.03)
+    assert found.p == pytest.approx(told.pvalue, rel=0.15)
+    same = stats.bootstrap(
+        (ours.hits[:, 0], theirs.hits[:, 0]),
+        lambda a, b, axis: a.mean(axis) - b.mean(axis),
+        paired=True,
+        rng=np.random.default_rng(3),
+    )
+    assert found.standard_error == pytest.approx(same.standard_error, rel=0.04)
+    interval = same.confidence_interval
+    assert found.interval == pytest.approx((interval.low, interval.high), abs=0.003)
+    # McNemar's test, of the examples that only one has right, says the same.
+    only = (ours.hits > theirs.hits).sum(), (ours.hits < theirs.hits).sum()
+    mcnemar = stats.chi2.sf((only[0] - only[1]) ** 2 / sum(only), 1)
+    assert found.p == pytest.approx(mcnemar, rel=0.15)
+
+
+def test_variances_of_examples_and_of_seeds_add_up() -> None:
+    ours = random_answers([0.70, 0.75, 0.80], 300, 1)
+    theirs = random_answers([0.60, 0.64, 0.62], 300, 2)
+    found = one(ours, theirs)
+    of_examples = (ours.hits - theirs.hits).mean(1).var() / 300
+    smaller, larger = sorted(a.hits.mean(0).var(ddof=1) for a in (ours, theirs))
+    usual = (larger + smaller) / 2  # for the smaller one, with the degrees of freedom of both
+    total = of_examples + larger / 3 + usual / 3
+    assert found.standard_error == pytest.approx(math.sqrt(total), rel=0.02)
+    spread = of_examples**2 / 299 + (larger / 3) ** 2 / 2 + (usual / 3) ** 2 / 4
+    assert found.freedom == pytest.approx(total**2 / spread, rel=0.05)
+    ratio = found.mean / found.standard_error
+    assert found.p == pytest.approx(2 * stats.t.sf(ratio, found.freedom))
+    half = stats.t.ppf(0.975, found.freedom) * found.standard_error
+    assert found.interval == pytest.approx((found.mean - half, found.mean + half))
+
+
+def test_seeds_that_agree_by_chance_are_taken_to_deviate_as_usual() -> None:
+    steady = right([1, 0, 1, 0] * 50, [0, 1, 0, 1] * 50)  # 0.5 and 0.5
+    other = right([1, 1, 0, 0] * 50, [0, 0, 1, 1] * 50)
+    alone = one(steady, other)
+    # A third method with 0.5 and 0.7: its variance is 0.02, the mean of three 0.02 / 3.
+    third = right([1, 0] * 100, [1, 0] * 60 + [1] * 80)
+    methods = {"a": steady, "b": other, "c": third}
+    found = differences(methods, [("a", "b")])["a", "b"]
+    grown = found.standard_error**2 - alone.standard_error**2
+    assert grown == pytest.approx(2 * (0.02 / 3) / 2)
+    # Also a pair that has but one seed in common.
+    single = {**methods, "a": right([1, 0, 1, 0] * 50)}
+    assert differences(single, [("a", "b")])["a", "b"].standard_error ** 2 > 2 * 0.02 / 2
+
+
+def test_answers_of_several_seeds_to_an_example_are_not_several_examples() -> None:
+    (ours,), (theirs,) = (random_answers([p], 200, s).hits.T for s, p in ((1, 0.7), (2, 0.6)))
+    alone = one(right(ours), right(theirs))
+    copied = one(right(ours, ours, ours), right(theirs, theirs, theirs))
+    assert copied.standard_error == pytest.approx(alone.standard_error)
+    assert copied.mean == pytest.approx(alone.mean)
+
+
+def test_what_is_hard_for_both_methods_is_no_noise() -> None:
+    errors = [
+        one(*(random_answers([0.7], 500, seed, hardness) for seed in (1, 2))).standard_error
+        for hardness in (0.0, 3.0)
+    ]
+    # Unpaired: sqrt(2 * 0.7 * 0.3 / 500) = 0.029.
+    assert errors[0] == pytest.approx(0.029, rel=0.1)
+    assert errors[1] < 0.6 * errors[0]
+
+
+def test_methods_that_differ_by_their_seeds_are_not_told_apart() -> None:
+    ours, theirs = (
+        random_answers(accuracy, 5000, seed)
+        for seed, accuracy in ((1, [0.70, 0.76, 0.72]), (2, [0.69, 0.74, 0.67]))
+    )
+    # As if these six models were all there is, the difference is clear.
+    told = stats.ttest_rel(ours.hits.mean(1), theirs.hits.mean(1))
+    assert told.pvalue < 1e-6
+    assert one(ours, theirs).p > 0.2
+
+
+def test_only_seeds_that_both_have_and_only_methods_that_are_there() -> None:
+    ours = random_answers([0.7, 0.9, 0.8], 100, 1)
+    theirs = random_answers([0.6, 0.5], 100, 2)
+    theirs = Answers(seeds=(2, 0), hits=theirs.hits, sizes=theirs.sizes)
+    strange = Answers(seeds=(9,), hits=theirs.hits[:, :1], sizes=theirs.sizes[:, :1])
+    methods = {"a": ours, "b": theirs, "c": strange}
+    found = differences(methods, [("a", "b"), ("a", "c"), ("a", "nobody"), ("nobody", "b")])
+    assert list(found) == [("a", "b")]
+    assert found["a", "b"].seeds == (0, 2)
+    expected = (ours.hits[:, 0] - theirs.hits[:, 1] + ours.hits[:, 2] - theirs.hits[:, 0]).mean()
+    assert found["a", "b"].mean == pytest.approx(expected / 2)
+    assert differences({}, [("a", "b")]) == {}
+
+
+def test_the_order_of_methods_and_how_resamples_are_drawn_change_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    methods = {key: random_answers([0.7, 0.7], 90, seed) for seed, key in enumerate("abc")}
+    first = differences(methods, [("a", "b")])
+    assert differences(methods, [("a", "b")]) == first
+    monkeypatch.setattr(pairs, "CHUNK", 1000)  # resamples drawn 11 at a time
+    again = differences({key: methods[key] for key in "cba"}, [("c", "a"), ("a", "b")])
+    assert again["a", "b"].standard_error == pytest.approx(first["a", "b"].standard_error)
+
+
+def test_equal_answers_do_not_differ_and_an_equal_distance_does() -> None:
+    ours = right([1, 1, 0, 1])
+    assert one(ours, ours).p == 1
+    assert one(ours, ours).interval == (0, 0)
+    assert one(right([1, 1, 1]), right([0, 0, 0])).p == 0
+
+
+def test_holm_worked_by_hand() -> None:
+    # In order: 0.005 * 4, 0.01 * 3, 0.03 * 2, and 0.04 * 1 is raised to the one before.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, 0.9]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+KEYS = [f"m{i}" for i in range(10)]
+PAIRS = [(a, b) for i, a in enumerate(KEYS) for b in KEYS[:i]]
+
+
+def simulated(table: int, luck: float, better: float = 0.0) -> list[float]:
+    """Adjusted p of all 45 pairs of 10 methods, 3 seeds, 150 examples; the last may be better.
+
+    Trials of one method also have something in common with each other, and each its own luck.
+    """
+    generator = np.random.default_rng(table)
+    hardness = generator.normal(size=150)
+    methods = {}
+    for key in KEYS:
+        taste = 0.4 * generator.normal(size=150)
+        gain = better * (key == KEYS[-1]) + luck * generator.normal(size=(3, 1))
+        chance: NDArray[np.float64] = 0.3 * generator.normal(size=(3, 150))
+        methods[key] = right(*(hardness + taste + chance < 0.5 + gain))
+    return holm([found.p for found in differences(methods, PAIRS).values()])
+
+
+@pytest.mark.parametrize("luck", [0.0, 0.05, 0.2])
+def test_equal_methods_are_told_apart_in_at_most_one_table_of_twenty(
+    luck: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pairs, "RESAMPLES", 400)
+    wrong = sum(min(simulated(table, luck)) < pairs.LEVEL for table in range(100))
+    assert wrong <= 5
+
+
+def test_a_method_that_is_much_better_is_told_apart_from_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pairs, "RESAMPLES", 400)
+    adjusted = dict(zip(PAIRS, simulated(0, luck=0.05, better=1.5), strict=True))
+    with_best = [p for pair, p in adjusted.items() if KEYS[-1] in pair]
+    assert max(with_best) < pairs.LEVEL
+    assert min(p for pair, p in adjusted.items() if KEYS[-1] not in pair) > pairs.LEVEL
