@@ -21,55 +21,63 @@ from mi2p.spec import TrialSpec
 __all__ = ["MODELS", "Batch", "Classifier", "build"]
 
 
-def _cnn(plan: Blueprint) -> Classifier:
-    branch = plan.visual_branch()
-    model = Unimodal(branch, plan.num_classes, plan.dropout)
-    plan.attach_visual(branch)
+def _cnn(blueprint: Blueprint) -> Classifier:
+    branch = blueprint.visual_branch()
+    model = Unimodal(branch, blueprint.num_classes, blueprint.dropout)
+    blueprint.attach_visual(branch)
     return model
 
 
-def _bert(plan: Blueprint) -> Classifier:
-    branch = plan.textual_branch()
-    model = Unimodal(branch, plan.num_classes, plan.dropout)
-    plan.attach_textual(branch)
+def _bert(blueprint: Blueprint) -> Classifier:
+    branch = blueprint.textual_branch()
+    model = Unimodal(branch, blueprint.num_classes, blueprint.dropout)
+    blueprint.attach_textual(branch)
     return model
 
 
-def _fusion(plan: Blueprint) -> Classifier:
-    visual, textual = plan.visual_branch(), plan.textual_branch()
-    assert plan.model.fusion is not None
+def _fusion(blueprint: Blueprint) -> Classifier:
+    visual, textual = blueprint.visual_branch(), blueprint.textual_branch()
+    assert blueprint.model.fusion is not None
     model = LateFusion(
         visual,
         textual,
-        plan.model.fusion,
-        plan.num_classes,
-        multilabel=plan.multilabel,
-        dropout=plan.dropout,
+        blueprint.model.fusion,
+        blueprint.num_classes,
+        multilabel=blueprint.multilabel,
+        dropout=blueprint.dropout,
     )
-    plan.attach_visual(visual)
-    plan.attach_textual(textual)
+    blueprint.attach_visual(visual)
+    blueprint.attach_textual(textual)
     return model
 
 
-def _centralnet(plan: Blueprint) -> Classifier:
-    return CentralNet(plan.visual(), plan.textual(), plan.num_classes, dropout=plan.dropout)
+def _centralnet(blueprint: Blueprint) -> Classifier:
+    return CentralNet(
+        blueprint.visual(), blueprint.textual(), blueprint.num_classes, dropout=blueprint.dropout
+    )
 
 
-def _mmbt(plan: Blueprint) -> Classifier:
-    return MMBT(plan.visual(), plan.textual(), plan.num_classes, dropout=plan.dropout)
+def _mmbt(blueprint: Blueprint) -> Classifier:
+    return MMBT(
+        blueprint.visual(), blueprint.textual(), blueprint.num_classes, dropout=blueprint.dropout
+    )
 
 
-def _pixelbert(plan: Blueprint) -> Classifier:
-    return PixelBERT(plan.visual(), plan.textual(), plan.num_classes, dropout=plan.dropout)
+def _pixelbert(blueprint: Blueprint) -> Classifier:
+    return PixelBERT(
+        blueprint.visual(), blueprint.textual(), blueprint.num_classes, dropout=blueprint.dropout
+    )
 
 
-def _visualbert(plan: Blueprint) -> Classifier:
-    net = plan.visualbert()
-    return VisualBERT(net, plan.num_classes, dropout=plan.dropout, external=plan.external("maps"))
+def _visualbert(blueprint: Blueprint) -> Classifier:
+    net = blueprint.visualbert()
+    return VisualBERT(
+        net, blueprint.num_classes, dropout=blueprint.dropout, external=blueprint.external("maps")
+    )
 
 
-def _vilt(plan: Blueprint) -> Classifier:
-    return ViLT(plan.vilt(), plan.num_classes, dropout=plan.dropout)
+def _vilt(blueprint: Blueprint) -> Classifier:
+    return ViLT(blueprint.vilt(), blueprint.num_classes, dropout=blueprint.dropout)
 
 
 MODELS: Mapping[str, Callable[[Blueprint], Classifier]] = {

@@ -74,11 +74,11 @@ class Blueprint:
         return load_vilt(self.textual_name, self.spec.data, self.weights)
 
     def visual_branch(self) -> VisualBranch:
-        """The same, up to its global feature and still without units."""
+        """The CNN up to its global feature, still without units."""
         return VisualBranch(self.visual())
 
     def textual_branch(self) -> TextualBranch:
-        """The same, up to its global feature and still without units."""
+        """The transformer up to its global feature, still without units."""
         return TextualBranch(self.textual())
 
     def attach_visual(self, branch: VisualBranch) -> None:

@@ -62,7 +62,11 @@ class Classifier(nn.Module, ABC):
         return {}
 
     def supervised(self, batch: Batch) -> tuple[Tensor, ...]:
-        """The logits (B, K) whose losses are summed in training; by default the prediction's."""
+        """The logits (B, K) whose losses are summed in training; by default the prediction's.
+
+        A wrapper that listens to `forward`, such as torch's DistributedDataParallel, must be put
+        around a module that has this as its `forward`.
+        """
         return (self(batch),)
 
     def pretrained_parameters(self, modality: Modality) -> Iterator[nn.Parameter]:

@@ -15,7 +15,7 @@ from tests.tiny_models import KINDS, spec_of
 UNIMODAL = ("cnn", "bert")
 MULTIMODAL = (
     *(f"fusion-{kind}" for kind in KINDS),
-    "me_fusion-score",
+    *(f"me_fusion-{kind}" for kind in ("score", "concat", "cross_attention")),
     "centralnet",
     "mmbt",
     "pixelbert",

@@ -1,8 +1,20 @@
-"""VisualBERT (Li et al., 2019): BERT over the words and visual tokens of one sequence.
+"""VisualBERT: Li, Yatskar, Yin, Hsieh and Chang, "VisualBERT: A Simple and Performant Baseline
+for Vision and Language", 2019.
 
-The original's visual tokens are regions of an object detector; here they are the cells of a
-frozen CNN's last map (grid features), so that no detector is needed and all methods see the same
-images.
+BERT reads the words, each with its position and type, then visual tokens W f_i + b, each with a
+visual type and, as none is aligned with a word, visual position 0. The feature that BERT was
+pretrained to give, of the whole sequence, is classified.
+
+The network is transformers' (`mi2p.models.multimodal`). Decided here:
+
+* f_i are the cells of a frozen CNN's last map (grid features), where the original has regions of
+  an object detector, also frozen: no detector is needed, and their features can be stored.
+* The published checkpoint takes 2048 channels: with a CNN of fewer the features are of a ResNet-50
+  pretrained on ImageNet. It was pretrained on a detector's features and has to get used to them.
+* Without the published weights it begins with those of the sweep's transformer, and with its
+  types and first position for visual tokens, as the original does; W and b are drawn. It has then
+  not been pretrained with images.
+* One linear classifier after dropout, and the training of all methods (section 4.2).
 """
 
 from __future__ import annotations
