@@ -135,25 +135,26 @@ def select(plan: Plan, trials: pd.DataFrame) -> list[RowTrials]:
     return rows
 
 
-def find_plan(results: Path, *, table: int | Sequence[int], name: str | None = None) -> Plan:
-    """The plan called `name` or, without a name, the only one for this table of the paper.
-
-    Of several tables, the only one for any of them.
-    """
-    tables = (table,) if isinstance(table, int) else tuple(table)
-    wanted = " or ".join(map(str, tables))
-    folder = results / "plans"
+def find_plan(results: Path, *, table: int, name: str | None = None) -> Plan:
+    """The plan called `name` or, without a name, the only one for this table of the paper."""
     if name is not None:
-        return read_plan(folder / f"{name}.json")
-    plans = [
-        plan for path in sorted(folder.glob("*.json")) if (plan := read_plan(path)).table in tables
-    ]
-    if not plans:
-        raise FileNotFoundError(f"no plan for table {wanted} in {folder}; run its sweep first")
+        return read_plan(results / "plans" / f"{name}.json")
+    plans = find_plans(results, tables=(table,))
     if len(plans) > 1:
         names = ", ".join(plan.name for plan in plans)
-        raise ValueError(f"name one of the {len(plans)} plans for table {wanted}: {names}")
+        raise ValueError(f"name one of the {len(plans)} plans for table {table}: {names}")
     return plans[0]
+
+
+def find_plans(results: Path, *, tables: Sequence[int]) -> list[Plan]:
+    """The plans for any of these tables of the paper, by name; `FileNotFoundError` if none is."""
+    folder = results / "plans"
+    plans = [read_plan(path) for path in sorted(folder.glob("*.json"))]
+    found = [plan for plan in plans if plan.table in tables]
+    if not found:
+        wanted = " or ".join(map(str, tables))
+        raise FileNotFoundError(f"no plan for table {wanted} in {folder}; run its sweep first")
+    return found
 
 
 def _row_trials(row: PlanRow, trials: pd.DataFrame) -> RowTrials:

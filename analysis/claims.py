@@ -1,8 +1,10 @@
 """Which of the paper's claims hold in a results folder ("From Table 3 ...", section 4.3).
 
 `python analysis/claims.py [results] [--plan NAME]` compares methods in pairs, on the stored
-predictions of the same test examples (`analysis/pairs.py` says how), prints what became of the
-claims and writes `results/tables/claims-<plan>.{tex,md,csv}`. Tables 3 and 4 write these, too.
+predictions of the same test examples (`analysis/pairs.py` says how, `analysis/judging.py` when a
+claim holds), prints what became of the claims and writes
+`results/tables/claims-<plan>.{tex,md,csv}`, of every plan for Table 3 or 4 unless one is named.
+Tables 3 and 4 write these, too.
 """
 
 from __future__ import annotations
@@ -11,54 +13,81 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis.cells import find_plan
+from analysis.cells import find_plans
 from analysis.observations import observe
-from analysis.part import parts, sizes_of_test
+from analysis.part import parts, printed_in, sizes_of_test
 from analysis.verdicts import csv_text, latex, markdown
 from mi2p.files import write_whole
-from mi2p.plan import Plan
+from mi2p.plan import Plan, read_plan
 from mi2p.store import load
 
 TABLES = (3, 4)
+SUFFIXES = ("tex", "md", "csv")
 
 
 def write(results: Path, plan: Plan) -> list[Path]:
     """Write what became of the claims; nothing if no pair has predictions of both methods.
 
-    `ValueError` for a plan of another table than 3 and 4, or one without any finished trial.
+    What was written before is gone if it cannot be said any more. `ValueError` for a plan of
+    another table than 3 and 4, one without any finished trial, or predictions that are damaged.
     """
     if plan.table not in TABLES:
         raise ValueError(
             f"a plan for table 3 or 4 is needed, but {plan.name!r} is for {plan.table}"
         )
+    paths = {suffix: results / "tables" / f"claims-{plan.name}.{suffix}" for suffix in SUFFIXES}
+    texts: dict[str, str] = {}
+    try:
+        texts = _texts(results, plan)
+    finally:
+        if not texts:
+            for path in paths.values():
+                path.unlink(missing_ok=True)
+    return [write_whole(paths[suffix], text) for suffix, text in texts.items()]
+
+
+def _texts(results: Path, plan: Plan) -> dict[str, str]:
+    """By the suffixes of the files; none if no pair can be compared."""
     trials = load(results)
-    found = observe(results, parts(plan, trials, {}, sizes_of_test(results, plan, trials)))
+    printed = {dataset: printed_in(plan.table, dataset) for dataset in plan.datasets}
+    found = observe(results, parts(plan, trials, printed, sizes_of_test(results, plan, trials)))
     if not any(observed.begun for observed in found):
-        return []
-    texts = {"tex": latex(plan, found), "md": markdown(plan, found), "csv": csv_text(found)}
-    folder = results / "tables"
-    return [
-        write_whole(folder / f"claims-{plan.name}.{suffix}", text)
-        for suffix, text in texts.items()
-    ]
+        return {}
+    made = (latex(plan, found), markdown(plan, found), csv_text(found))
+    return dict(zip(SUFFIXES, made, strict=True))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print what became of the claims, and where it is written."""
     parser = argparse.ArgumentParser(description="Say which of the paper's claims hold.")
     parser.add_argument("results", nargs="?", type=Path, default=Path("results"))
-    parser.add_argument("--plan", metavar="NAME", help="needed when there are several plans")
+    parser.add_argument("--plan", metavar="NAME", help="default: all plans for Table 3 or 4")
     options = parser.parse_args(arguments)
+    problems = []
     try:
-        plan = find_plan(options.results, table=TABLES, name=options.plan)
-        paths = write(options.results, plan)
-        if not paths:
-            raise ValueError(
-                f"a pair of methods needs predictions of a seed that both have, but plan "
-                f"{plan.name!r} has no such pair in {options.results / 'predictions'}"
-            )
+        plans = (
+            find_plans(options.results, tables=TABLES)
+            if options.plan is None
+            else [read_plan(options.results / "plans" / f"{options.plan}.json")]
+        )
     except (FileNotFoundError, ValueError) as error:
         raise SystemExit(f"error: {error}") from error
+    for plan in plans:
+        try:
+            _show(options.results, plan)
+        except (FileNotFoundError, ValueError) as error:  # the other plans are told all the same
+            problems.append(f"error: {error}")
+    if problems:
+        raise SystemExit("\n".join(problems))
+
+
+def _show(results: Path, plan: Plan) -> None:
+    paths = write(results, plan)
+    if not paths:
+        raise ValueError(
+            "a pair of methods needs predictions of a seed that both have, but plan "
+            f"{plan.name!r} has no such pair in {results / 'predictions'}"
+        )
     for path in paths:
         if path.suffix == ".md":
             print(path.read_text(encoding="utf-8"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ from analysis.tabular import (
     Table,
     Value,
     number,
+    percent,
     records_csv,
     to_csv,
     to_latex,
@@ -58,8 +60,13 @@ class Comparison:
     reference_name: str = "the same backbone without units"
     notes: Callable[[Sequence[RowTrials]], list[str]] = lambda rows: []
     """Footnotes that only this table needs."""
+    of_delta: str = ""
+    """A footnote on ± of the differences, with `{plan}` for the plan's name."""
     beside: Callable[[Path, Plan], list[Path]] = lambda results, plan: []
-    """Writes what stands beside the table, from the same results."""
+    """Writes what stands beside the table, from the same results.
+
+    The table is there first: a `ValueError` is a warning.
+    """
 
     def paper(self, dataset: str) -> Paper:
         """What the paper prints, in percent, if its table is about `dataset`; else nothing."""
@@ -104,7 +111,13 @@ class Comparison:
         paths = [
             write_whole(folder / f"{plan.name}.{suffix}", text) for suffix, text in texts.items()
         ]
-        return [*paths, *self.beside(results, plan)]
+        try:
+            paths += self.beside(results, plan)
+        except ValueError as error:
+            warnings.warn(
+                f"the table is written, but not what stands beside it: {error}", stacklevel=2
+            )
+        return paths
 
     def build(
         self, results: Path, plan_name: str | None = None, *, tuned: bool = False
@@ -173,7 +186,7 @@ class Comparison:
                 tuple(self._line(row, part) for row in group)
                 for _, group in itertools.groupby(part.rows, key=self.group)
             ),
-            footnotes=(*self._notes(part), *self._notes_of_numbers(part)),
+            footnotes=(*self._notes(part), *self._notes_of_numbers(plan, part)),
             comments=self._comments(plan),
         )
 
@@ -197,8 +210,10 @@ class Comparison:
         tuned = TUNED.keys() & part.metrics.keys()
         return [*footnotes(part.rows), *self.notes(part.rows), *([TUNED_NOTE] if tuned else [])]
 
-    def _notes_of_numbers(self, part: Part) -> list[str]:
+    def _notes_of_numbers(self, plan: Plan, part: Part) -> list[str]:
         notes = []
+        if self.of_delta and any(row.want > 1 for row in part.rows):
+            notes.append(self.of_delta.format(plan=plan.name))
         if part.printed:
             where = f"there for {self.printed_for}" if self.printed_for else "there"
             notes.append(
@@ -217,7 +232,7 @@ class Comparison:
         record |= {"n": main.n, "want": row.want, "failed": len(row.failed)}
         for name, cell in part.cells(row).items():
             texts += [number(cell.mean, cell.std, n=cell.n, want=cell.want)]
-            record |= {f"{name}_mean": _percent(cell.mean), f"{name}_std": _percent(cell.std)}
+            record |= {f"{name}_mean": percent(cell.mean), f"{name}_std": percent(cell.std)}
             if part.prints(name):
                 theirs = part.printed.get(row.row.paper, {}).get(name)
                 texts += [EMPTY if theirs is None else f"{theirs:.1f}"]
@@ -230,8 +245,8 @@ class Comparison:
         texts += ["" if matches is None else _signed(gain)]
         delta = f"delta_{part.primary}"
         record |= {
-            f"{delta}_mean": _percent(gain.mean if gain else None),
-            f"{delta}_standard_error": _percent(gain.standard_error if gain else None),
+            f"{delta}_mean": percent(gain.mean if gain else None),
+            f"{delta}_standard_error": percent(gain.standard_error if gain else None),
             f"{delta}_n": gain.n if gain else None,
             "trial_ids": " ".join(main.trial_ids),
         }
@@ -246,8 +261,3 @@ def _signed(gain: Cell | None) -> str:
     if gain is None:
         return EMPTY
     return number(gain.mean, gain.standard_error, n=gain.n, want=gain.want, signed=True)
-
-
-def _percent(fraction: float | None) -> float | None:
-    # Nine decimals: enough for anything, without the tail of binary fractions.
-    return None if fraction is None else round(100 * fraction, 9)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -123,9 +124,52 @@ def _untrained(rows: Sequence[RowTrials]) -> list[str]:
     ]
 
 
+OF_DELTA = (
+    "± of Δ is over seeds alone, which it pairs, and leaves out the noise of the test examples; "
+    "intervals that have both are in claims-{plan} beside this table."
+)
+"""With the name of a plan, under Tables 3 and 4 of several seeds."""
+
+
 def of_methods(rows: Sequence[RowTrials]) -> list[str]:
     """What a reader must know of the methods of Tables 3 and 4."""
-    return [*_averaged(rows), *_begun(rows)]
+    return [*_averaged(rows), *joint_score_fusion(rows), *_other_backbones(rows), *_begun(rows)]
+
+
+def joint_score_fusion(rows: Sequence[RowTrials]) -> list[str]:
+    """That score fusion with units is not score fusion without them but for the units."""
+    scored = [row for row in rows if (f := row.row.specs[0].model.fusion) and f.kind == "score"]
+    apart = [row.row.label for row in scored if row.row.specs[0].averages]
+    joint = [row.row.label for row in scored if not row.row.specs[0].averages]
+    if not apart or not joint:
+        return []
+    return [
+        f"{', '.join(joint)} is trained jointly, {', '.join(apart)} averages models trained "
+        "apart: the difference is not the units' alone."
+    ]
+
+
+def _other_backbones(rows: Sequence[RowTrials]) -> list[str]:
+    """What most rows are made of, and those that are made of something else."""
+    models = [(row.row.label, row.row.specs[0].model) for row in rows]
+    visual = Counter(model.visual for _, model in models if model.visual is not None)
+    textual = Counter(model.textual for _, model in models if model.textual is not None)
+    if len(visual) < 2 and len(textual) < 2:
+        return []
+    # Of the CNNs and the transformers apart: rows of one modality are made of half a pair.
+    usual = [next((name for name, _ in found.most_common(1)), None) for found in (visual, textual)]
+    others = [
+        f"{label} of {_made_of(model.visual, model.textual)}"
+        for label, model in models
+        if [model.visual or usual[0], model.textual or usual[1]] != usual
+    ]
+    return [f"Rows are made of {_made_of(*usual)}, but {', '.join(others)}."]
+
+
+def _made_of(visual: str | None, textual: str | None) -> str:
+    """A CNN and a transformer; the latter by the name that tells checkpoints apart."""
+    title = None if visual is None else visual_card(visual).title
+    return " and ".join(name for name in (title, textual) if name is not None)
 
 
 def _averaged(rows: Sequence[RowTrials]) -> list[str]:

@@ -2,71 +2,34 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from analysis.cells import Cell
+from analysis.judging import Claim, Finding, Judged, Pair, judge
 from analysis.kinds import EXPANDS
-from analysis.pairs import LEVEL, Answers, Difference, differences, holm
+from analysis.pairs import Answers, differences, holm
 from analysis.part import Part
 from analysis.predictions import of_rows
 from mi2p.methods import METHODS, Group
 
-Pair = tuple[str, str]
-"""Keys of methods, of which the first is claimed to be better."""
-Verdict = Literal["holds", "reversed", "not resolved"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Claim:
-    """That in each of these pairs the first method is better."""
-
-    number: int
-    text: str
-    pairs: tuple[Pair, ...]
-
-    @property
-    def title(self) -> str:
-        """Number and text."""
-        return f"({self.number}) {self.text}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """What became of a pair."""
-
-    pair: Pair
-    difference: Difference | None
-    """None while the predictions of one are not there."""
-    p_holm: float | None
-    """Adjusted for all pairs of the plan."""
-
-    @property
-    def verdict(self) -> Verdict | None:
-        """What can be said of the pair."""
-        if self.difference is None or self.p_holm is None:
-            return None
-        if self.p_holm >= LEVEL:
-            return "not resolved"
-        return "holds" if self.difference.mean > 0 else "reversed"
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Observed:
-    """The claims on one data set, each with what became of its pairs."""
+    """The claims on one data set."""
 
     part: Part
     best: str | None
     """The expanded method that is best on validation."""
-    claims: tuple[tuple[Claim, tuple[Finding, ...]], ...]
+    lacking: tuple[str, ...]
+    """Expanded methods of the plan without the predictions of all their trials."""
+    judged: tuple[Judged, ...]
 
     def findings(self) -> Iterator[Finding]:
         """All of them; a pair that is of two claims comes twice."""
-        for _, found in self.claims:
-            yield from found
+        for one in self.judged:
+            yield from one.findings
 
     @property
     def begun(self) -> bool:
@@ -103,60 +66,70 @@ def claims(best: str | None) -> tuple[Claim, ...]:
         ],
     }
     return tuple(
-        Claim(number=number, text=text, pairs=tuple(pairs))
+        Claim(number=number, text=text, pairs=tuple(pairs), chosen=number == len(found))
         for number, (text, pairs) in enumerate(found.items(), 1)
     )
 
 
 def observe(results: Path, found: Sequence[Part]) -> list[Observed]:
-    """The claims on each data set, of the pairs of rows that the plan has.
-
-    p is adjusted for every pair with predictions, of all claims and data sets; one that is of two
-    claims is one pair.
-    """
-    best, compared = {}, {}
-    for part in found:
-        methods = of_rows(results, part.rows, multilabel=part.multilabel)
-        best[part.dataset] = _best(part, methods)
-        wanted = {pair for claim in claims(best[part.dataset]) for pair in claim.pairs}
-        for pair, difference in differences(methods, sorted(wanted)).items():
-            compared[part.dataset, pair] = difference
-    adjusted = holm([difference.p for difference in compared.values()])
-    p_holm = dict(zip(compared, adjusted, strict=True))
+    """The claims on each data set, of the pairs of rows that the plan has."""
+    seen = [_observed(results, part) for part in found]
+    planned = [
+        one for observed in seen for one in observed.judged if one.findings or not one.settled
+    ]
+    adjusted = holm([one.p_holm for one in planned])
+    p_holm = {id(one): p for one, p in zip(planned, adjusted, strict=True)}
     return [
-        Observed(
-            part=part,
-            best=best[part.dataset],
-            claims=tuple(
-                (
-                    claim,
-                    tuple(
-                        Finding(
-                            pair=pair,
-                            difference=compared.get((part.dataset, pair)),
-                            p_holm=p_holm.get((part.dataset, pair)),
-                        )
-                        for pair in _planned(claim, part)
-                    ),
-                )
-                for claim in claims(best[part.dataset])
+        replace(
+            observed,
+            judged=tuple(
+                replace(one, p_holm=p_holm.get(id(one), one.p_holm)) for one in observed.judged
             ),
         )
-        for part in found
+        for observed in seen
     ]
 
 
-def overall(findings: Sequence[Finding]) -> str:
-    """Of a claim: it holds if all its pairs do, and is contradicted if one is reversed."""
-    count = Counter(finding.verdict for finding in findings)
-    if count["reversed"]:
-        return "contradicted"
-    return "holds" if findings and count["holds"] == len(findings) else "not resolved"
-
-
-def _planned(claim: Claim, part: Part) -> Iterator[Pair]:
+def _observed(results: Path, part: Part) -> Observed:
+    """The claims on a data set; what a claim has as adjusted is not adjusted yet."""
+    methods = of_rows(results, part.rows, multilabel=part.multilabel)
+    expanded = [row for row in part.rows if row.row.key in EXPANDS]
+    there = {key: len(method.seeds) for key, method in methods.items()}
+    lacking = tuple(row.row.key for row in expanded if there.get(row.row.key, 0) < row.want)
+    best = _best(part, methods)
     keys = {row.row.key for row in part.rows}
-    return (pair for pair in claim.pairs if keys.issuperset(pair))
+    planned = [
+        replace(claim, pairs=tuple(pair for pair in claim.pairs if keys.issuperset(pair)))
+        for claim in claims(best)
+    ]
+    compared = differences(methods, sorted({pair for claim in planned for pair in claim.pairs}))
+    judged = tuple(
+        judge(claim, compared, paper=in_paper, settled=not (claim.chosen and lacking))
+        for claim, in_paper in zip(planned, printed_signs(part), strict=True)
+    )
+    return Observed(part=part, best=best, lacking=lacking, judged=judged)
+
+
+def printed_signs(part: Part) -> list[tuple[int, int] | None]:
+    """Of each claim, how many of its pairs have its sign in the paper's numbers, of how many.
+
+    On the metric that the claim is judged on; the last claim is about the paper's own best. None
+    for a data set that is not in the paper.
+    """
+    values = {
+        key: part.printed[method.paper][part.primary]
+        for key, method in METHODS.items()
+        if part.primary in part.printed.get(method.paper, {})
+    }
+    best = max(
+        (key for key in EXPANDS if key in values), key=lambda key: values[key], default=None
+    )
+    signs: list[tuple[int, int] | None] = []
+    for claim in claims(best):
+        known = [pair for pair in claim.pairs if values.keys() >= set(pair)]
+        right = sum(values[first] > values[second] for first, second in known)
+        signs.append((right, len(known)) if known else None)
+    return signs
 
 
 def _best(part: Part, methods: Mapping[str, Answers]) -> str | None:

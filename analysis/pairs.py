@@ -8,15 +8,28 @@ question is about methods, on other examples and with other seeds, so that both 
   seeds: what makes an example hard for both does not count, and answers of several seeds to one
   example are not taken for several examples. The variance over resamples of the difference between
   the methods' means over seeds is V_e.
-- *Seeds*, nested in methods: seed 0 of one has nothing in common with seed 0 of another. The
-  variance between a method's seeds over their number is V_a or V_b. Of three seeds it is often
-  small by chance, and is therefore taken to be at least the mean of all methods' variances. With
-  one seed each there is none: then interval and test are about the trained models only.
+- *Seeds*, nested in methods: seed 0 of one has nothing in common with seed 0 of another. What
+  another seed changes on all examples adds V_a and V_b (`analysis/seeds.py`): the variance
+  between the method's seeds, without what their chance answers to single examples make of it
+  (V_e has that), over their number. Of three seeds it is often small by chance, and is therefore
+  taken to be at least what is usual among the methods, by their median. With one seed each there
+  is none: then interval and test are about the trained models only.
 
 The squared standard error is V_e + V_a + V_b, with the degrees of freedom of Welch and
-Satterthwaite; interval and p are Student's. V_a and V_b also contain what a trial answers by
-chance, which is in V_e as well: the test errs towards no difference. Only seeds that both methods
-have are used, as in the tables' differences.
+Satterthwaite (each for the variance before anything was taken off); interval and p are Student's.
+Only seeds that both methods have are used, as in the tables' differences. Score fusion of the
+models of the same seeds is taken to be as independent of them as any other method, which errs
+towards no difference.
+
+Measured on simulated tables of 18 equal methods at 70 % with 3 seeds and 439 examples (2000 pairs
+each, half of them with the variances in closed form): at the level 0.05, 2 to 3.5 % of pairs are
+told apart, whether seeds deviate by 0, 0.9, 1.9, 3 or 6 points beside chance answers, and 3 %
+beside a bystander with a collapsed seed; 1.7 % when most of what methods disagree about is
+chance. Where one method of the pair is the only unstable one, with a deviation three times that
+of the others, it is 5 %; of six times, 8 %. A gain of 6 points is found in 87 % of pairs with a
+deviation of 0.9 points, in 65 % with 1.9. Taking the larger of two variances makes the test err
+towards no difference where all methods are alike; taking the usual one alone would find an
+unstable method to differ in 18 to 36 %.
 
 Tests of the examples alone (McNemar, sign flips, the bootstrap by itself) also tell apart methods
 that differ by their seeds only: with three seeds whose accuracies deviate by 2 points, one
@@ -29,12 +42,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from analysis.seeds import Variance, of_mean, spread, usual
 from mi2p.metrics import predicted
 
 RESAMPLES = 4000
@@ -54,13 +67,6 @@ class Answers:
     """(N, S): per example and seed 1 if right or, of several labels, twice the true positives."""
     sizes: Counts
     """(N, S): 1 or, of several labels, how many are predicted plus how many hold."""
-
-
-class Variance(NamedTuple):
-    """An estimate and its degrees of freedom."""
-
-    value: float
-    freedom: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,8 +129,12 @@ def differences(
     columns = [(key, seed) for key, method in methods.items() for seed in method.seeds]
     at = {column: i for i, column in enumerate(columns)}
     found = _ratio(hits.sum(0), sizes.sum(0))  # (columns,)
-    usual = _pooled([found[[at[key, seed] for seed in methods[key].seeds]] for key in methods])
     resampled = _ratio(*_resampled(hits, sizes))  # (R, columns)
+    of_seeds = {}
+    for key, method in methods.items():
+        mine = [at[key, seed] for seed in method.seeds]
+        of_seeds[key] = spread(found[mine], resampled[:, mine])
+    pool = usual(list(of_seeds.values()))
     told = {}
     for first, second in pairs:
         if first not in methods or second not in methods:
@@ -133,15 +143,15 @@ def differences(
         if not seeds:
             continue
         ours, theirs = ([at[key, seed] for seed in seeds] for key in (first, second))
+        moved = (resampled[:, ours] - resampled[:, theirs]).mean(1)
         told[first, second] = _difference(
             seeds,
-            found[ours],
-            found[theirs],
-            Variance(
-                float((resampled[:, ours] - resampled[:, theirs]).mean(1).var(ddof=1)),
-                len(hits) - 1,
-            ),
-            usual,
+            float((found[ours] - found[theirs]).mean()),
+            [
+                Variance(float(moved.var(ddof=1)), len(hits) - 1),
+                of_mean(of_seeds[first], pool, len(seeds)),
+                of_mean(of_seeds[second], pool, len(seeds)),
+            ],
         )
     return told
 
@@ -156,30 +166,15 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _pooled(by_seed: Sequence[Counts]) -> Variance:
-    """The mean variance between the seeds of a method, from the metrics of each method's."""
-    several = [values for values in by_seed if len(values) > 1]
-    freedom = sum(len(values) - 1 for values in several)
-    squares = sum(float(values.var(ddof=1)) * (len(values) - 1) for values in several)
-    return Variance(squares / freedom if freedom else 0.0, freedom)
-
-
-def _difference(
-    seeds: tuple[int, ...], ours: Counts, theirs: Counts, of_examples: Variance, usual: Variance
-) -> Difference:
-    """From the metrics of two methods by seed (S,)."""
-    terms = [of_examples]
-    for by_seed in (ours, theirs):
-        own = _pooled([by_seed])
-        larger = own if own.value > usual.value else usual
-        terms.append(Variance(larger.value / len(seeds), larger.freedom))
+def _difference(seeds: tuple[int, ...], mean: float, terms: Sequence[Variance]) -> Difference:
+    """From independent variances, whose sum is the squared standard error."""
     total = sum(term.value for term in terms)
-    spread = sum(term.value**2 / term.freedom for term in terms if term.value > 0)
+    own = sum(term.value**2 / term.freedom for term in terms if term.value > 0)
     return Difference(
         seeds=seeds,
-        mean=float((ours - theirs).mean()),
+        mean=mean,
         standard_error=math.sqrt(total),
-        freedom=total**2 / spread if spread else math.inf,
+        freedom=total**2 / own if own else math.inf,
     )
 
 

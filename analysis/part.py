@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from analysis.cells import Cell, RowTrials, select
+from mi2p.data.protocols import PROTOCOLS
 from mi2p.metrics import primary
 from mi2p.plan import Plan
 from mi2p.spec import TrialSpec
+from mi2p.store import PREDICTION_SCHEMA
 
 Heads = Mapping[str, str]
 """Metric to what stands over its column."""
 
+NAMES: Mapping[str, str] = MappingProxyType({"accuracy": "accuracy", "micro_f1": "micro-F1"})
+"""Primary metrics in a sentence."""
 SINGLE_LABEL: Heads = MappingProxyType(
     {"accuracy": "Acc", "macro_f1": "M-F1", "weighted_f1": "W-F1"}
 )
@@ -101,7 +109,7 @@ def parts(
     for dataset in plan.datasets:
         mine = tuple(row for row in rows if row.row.dataset == dataset)
         theirs = printed.get(dataset, {})
-        multilabel = _multilabel(plan, mine, theirs)
+        multilabel = _multilabel(plan, dataset, mine)
         several = {**MULTILABEL, **(TUNED if tuned else {})}
         found.append(
             Part(
@@ -117,7 +125,10 @@ def parts(
 
 
 def sizes_of_test(results: Path, plan: Plan, trials: pd.DataFrame) -> dict[str, int]:
-    """Data set to how many test examples a finished trial predicted, where one kept them."""
+    """Data set to how many test examples a finished trial predicted, where one kept them.
+
+    A file that cannot be read is passed over: a table is made of trials' rows alone.
+    """
     finished = set(trials["trial_id"][trials["status"] == "done"])
     done = [spec for spec in plan.specs() if spec.trial_id in finished]
     sizes = {
@@ -132,8 +143,9 @@ def _num_test(results: Path, specs: Iterable[TrialSpec]) -> int | None:
         # One file, not `load_predictions`, which reads those of every trial.
         path = results / "predictions" / f"{spec.trial_id}.parquet"
         if path.exists():
-            split = pd.read_parquet(path, columns=["split"])["split"]
-            return int((split == "test").sum())
+            with contextlib.suppress(pa.ArrowException, OSError):
+                split = pq.read_table(path, columns=["split"], schema=PREDICTION_SCHEMA)["split"]
+                return int(pc.sum(pc.equal(split, "test")).as_py() or 0)
     return None
 
 
@@ -146,14 +158,14 @@ def _refuse_empty(plan: Plan, rows: Sequence[RowTrials]) -> None:
         )
 
 
-def _multilabel(plan: Plan, rows: Sequence[RowTrials], printed: Paper) -> bool:
+def _multilabel(plan: Plan, dataset: str, rows: Sequence[RowTrials]) -> bool:
     """Whether trials have no accuracy, which `mi2p.metrics.score` omits for several labels.
 
-    While there are none, what the paper prints decides.
+    While there are none, the protocol of the data set decides.
     """
     finished = pd.concat([row.finished for row in rows])
     if finished.empty:
-        return any("micro_f1" in metrics for metrics in printed.values())
+        return dataset in PROTOCOLS and PROTOCOLS[dataset].multilabel
     without = finished["test/accuracy"].isna()
     if without.nunique() > 1:
         raise ValueError(

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from analysis.cells import RowTrials
 from analysis.pairs import Answers, answers
+from mi2p.store import PREDICTION_SCHEMA
 
 COLUMNS = ["split", "example_id", "labels", "probabilities"]
 
@@ -54,21 +57,40 @@ def of_rows(results: Path, rows: Sequence[RowTrials], *, multilabel: bool) -> di
 
 
 def read(results: Path, trial_id: str, *, multilabel: bool) -> Predicted | None:
-    """What a trial predicted of the test split; None if it is not kept."""
+    """What a trial predicted of the test split; None if it is not kept.
+
+    `ValueError` for a file that is damaged, or has no test example.
+    """
     path = results / "predictions" / f"{trial_id}.parquet"
     if not path.exists():
         return None
-    table = pq.read_table(path, columns=COLUMNS)
-    table = table.filter(pc.equal(table["split"], "test")).combine_chunks()
-    if not len(table):
-        return None
-    examples = np.array(table["example_id"].to_pylist())
-    order = np.argsort(examples, kind="stable")
-    twice = examples[order][1:][examples[order][1:] == examples[order][:-1]].tolist()
+    try:
+        found = _decoded(path, trial_id, multilabel=multilabel)
+    # A damaged page can also give lists that fit no array, or bytes that are no text.
+    except (pa.ArrowException, OSError, ValueError, IndexError) as error:
+        why = " ".join(str(error).split())
+        raise ValueError(
+            f"{path} is not readable as predictions of a finished trial ({why}); delete it and "
+            f"{Path('trials', path.name)}, and run the sweep again"
+        ) from error
+    twice = [one for one, other in itertools.pairwise(found.examples) if one == other]
     if twice:
         raise ValueError(
             f"a trial predicts an example once, but {path} has {twice[0]!r} several times"
         )
+    return found
+
+
+def _decoded(path: Path, trial_id: str, *, multilabel: bool) -> Predicted:
+    table = pq.read_table(path, columns=COLUMNS, schema=PREDICTION_SCHEMA)
+    table = table.filter(pc.equal(table["split"], "test")).combine_chunks()
+    if not len(table):
+        raise ValueError("it has no example of the test split")
+    nulls = [name for name in COLUMNS if table[name].null_count]
+    if nulls:
+        raise ValueError(f"values are missing in {', '.join(nulls)}")
+    examples = np.array(table["example_id"].to_pylist())
+    order = np.argsort(examples, kind="stable")
     probabilities = _flat(table["probabilities"]).reshape(len(table), -1)
     labels = _flat(table["labels"]).astype(np.int64)
     if multilabel:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from analysis import claims
 from analysis.comparison import Comparison
 from analysis.kinds import method_group, same_kind_plain
-from analysis.notes import listing, of_methods
+from analysis.notes import OF_DELTA, listing, of_methods
 from analysis.sideways import setting
 from mi2p.plan import Plan
 
@@ -32,6 +32,7 @@ TABLE = Comparison(
     reference=same_kind_plain,
     reference_name="the plain method of the same kind",
     notes=of_methods,
+    of_delta=OF_DELTA,
     beside=claims.write,
 )
 write = TABLE.write

@@ -119,6 +119,11 @@ def number(
     return text if n == want else f"{text} ({n}/{want})"
 
 
+def percent(fraction: float | None) -> float | None:
+    """Of a fraction for CSV: with nine decimals, without the tail of binary fractions."""
+    return None if fraction is None else round(100 * fraction, 9)
+
+
 def to_latex(table: Table) -> str:
     """A `table*` environment, as wide as the page, that needs only the package booktabs.
 

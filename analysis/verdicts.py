@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from analysis.observations import Claim, Finding, Observed, overall
+from analysis.judging import Finding, Judged, PairVerdict
+from analysis.notes import joint_score_fusion, listing
+from analysis.observations import Observed
 from analysis.pairs import LEVEL, RESAMPLES
+from analysis.part import NAMES
 from analysis.sideways import setting
 from analysis.tabular import (
     EMPTY,
@@ -15,15 +18,16 @@ from analysis.tabular import (
     Table,
     Value,
     escape_markdown,
-    grid,
-    listed,
     number,
+    percent,
     records_csv,
     to_latex,
+    to_markdown,
 )
 from mi2p.plan import Plan
 
 HEADS = ("95 % interval", "p", "p (Holm)", "verdict")
+PAIRS: tuple[PairVerdict, ...] = ("holds", "reversed", "not resolved")
 
 
 def latex(plan: Plan, found: Sequence[Observed]) -> str:
@@ -34,14 +38,11 @@ def latex(plan: Plan, found: Sequence[Observed]) -> str:
 
 def markdown(plan: Plan, found: Sequence[Observed]) -> str:
     """The same, one below the other."""
-    first = summary(plan, found)
-    lines = [escape_markdown(first.caption), "", *grid(first), *listed(first.footnotes)]
+    lines = [to_markdown(summary(plan, found)).rstrip("\n")]
     for observed in found:
-        if not observed.begun:
-            continue
-        table = pairs(plan, observed)
-        title = escape_markdown(setting(observed.part.dataset))
-        lines += ["", f"### {title}", "", escape_markdown(table.caption), "", *grid(table)]
+        if observed.begun:
+            title = escape_markdown(setting(observed.part.dataset))
+            lines += ["", f"### {title}", "", to_markdown(pairs(plan, observed)).rstrip("\n")]
     return "\n".join([*lines, ""])
 
 
@@ -49,30 +50,27 @@ def csv_text(found: Sequence[Observed]) -> str:
     """A line for each pair of each claim."""
     return records_csv(
         [
-            _record(observed, claim, finding)
+            _record(observed, judged, finding)
             for observed in found
-            for claim, findings in observed.claims
-            for finding in findings
+            for judged in observed.judged
+            for finding in judged.findings
         ]
     )
 
 
 def summary(plan: Plan, found: Sequence[Observed]) -> Table:
-    """A row for each claim, a column for each data set."""
-    rows = [
-        Row(cells=(on_each[0][0].title, *(_counts(findings) for _, findings in on_each)))
-        for on_each in zip(*(observed.claims for observed in found), strict=True)
-    ]
+    """A row for each claim on each data set."""
     return Table(
         caption=(
-            "Which of the paper's claims hold (section 4.3), and for how many pairs of methods: "
-            "holds/reversed/not resolved. A claim holds if all its pairs do, and is "
-            "contradicted if one is reversed."
+            f"Which of the paper's claims hold (section 4.3), judged on {_metrics(found)} of the "
+            f"test split. pairs: how many {'/'.join(PAIRS)}; paper: of how many of the claim's "
+            "pairs the paper's own printed numbers have its sign on this metric."
         ),
         label=f"tab:claims-{plan.name}",
-        heads=("Claim", *(setting(observed.part.dataset) for observed in found)),
-        groups=(tuple(rows),),
-        footnotes=(*_missing(found), *_best(found), *_method(found)),
+        heads=("Claim", "verdict", "p (Holm)", "pairs", "paper"),
+        groups=tuple(tuple(_claim(judged) for judged in observed.judged) for observed in found),
+        titles=tuple(setting(observed.part.dataset) for observed in found),
+        footnotes=(*_how(found), *_about_claims(found), *_missing(found)),
         comments=(
             f"Plan {plan.name} (plans/{plan.name}.json), written by analysis/claims.py from the "
             "predictions of its trials (predictions/<id>.parquet).",
@@ -84,27 +82,58 @@ def summary(plan: Plan, found: Sequence[Observed]) -> Table:
 def pairs(plan: Plan, observed: Observed) -> Table:
     """A row for each pair of each claim on a data set."""
     part = observed.part
-    shown = [(claim.title, findings) for claim, findings in observed.claims if findings]
+    shown = [judged for judged in observed.judged if judged.findings]
     size = f" ({part.num_test} examples)" if part.num_test else ""
+    wanted = _wanted(observed)
+    short = any(
+        len(finding.difference.seeds) < max(wanted[key] for key in finding.pair)
+        for finding in observed.findings()
+        if finding.difference is not None
+    )
     return Table(
         caption=(
             f"Pairs of methods on the test split of {part.dataset}{size}. Δ "
-            f"{part.primary_head}: of the first minus the second, in points, mean over seeds."
+            f"{part.primary_head}: of the first minus the second, in points, mean over seeds. p "
+            "is adjusted within the claim, the interval is not."
         ),
         label=f"tab:claims-{plan.name}-{part.dataset}",
         heads=("Pair", f"Δ {part.primary_head}", *HEADS),
-        groups=tuple(tuple(_line(observed, f) for f in findings) for _, findings in shown),
-        titles=tuple(title for title, _ in shown),
+        groups=tuple(
+            tuple(_line(observed, finding) for finding in judged.findings) for judged in shown
+        ),
+        titles=tuple(judged.claim.title for judged in shown),
+        footnotes=("(n/want): only n of the wanted seeds are finished of both methods.",) * short,
         size="scriptsize",
     )
 
 
-def _counts(findings: Sequence[Finding]) -> str:
-    count = Counter(finding.verdict for finding in findings)
-    if not findings or count[None] == len(findings):
-        return EMPTY
-    told = "/".join(str(count[name]) for name in ("holds", "reversed", "not resolved"))
-    return f"{overall(findings)} ({told})"
+def _claim(judged: Judged) -> Row:
+    count = Counter(finding.verdict for finding in judged.findings)
+    begun = judged.verdict is not None
+    told = "/".join(str(count[name]) for name in PAIRS)
+    told += f", {judged.missing} missing" if judged.missing else ""
+    known = begun and judged.settled and not judged.missing
+    paper = judged.paper
+    return Row(
+        cells=(
+            judged.claim.title,
+            judged.verdict or EMPTY,
+            _p(judged.p_holm) if known else EMPTY,
+            told if begun else EMPTY,
+            f"{paper[0]}/{paper[1]}" if paper else EMPTY,
+        )
+    )
+
+
+def _metrics(found: Sequence[Observed]) -> str:
+    """What the claims are judged on, of which data sets if not of all."""
+    by_metric: dict[str, list[str]] = {}
+    for observed in found:
+        name = NAMES[observed.part.primary]
+        by_metric.setdefault(name, []).append(setting(observed.part.dataset))
+    if len(by_metric) == 1:
+        return next(iter(by_metric))
+    return listing([f"{name} ({', '.join(of)})" for name, of in by_metric.items()])
 
 
 def _line(observed: Observed, finding: Finding) -> Row:
@@ -127,63 +156,92 @@ def _line(observed: Observed, finding: Finding) -> Row:
     )
 
 
-def _record(observed: Observed, claim: Claim, finding: Finding) -> Mapping[str, Value]:
+def _record(observed: Observed, judged: Judged, finding: Finding) -> Mapping[str, Value]:
     found, part = finding.difference, observed.part
     low, high = found.interval if found else (None, None)
     return {
         "dataset": part.dataset,
-        "claim": claim.number,
-        "text": claim.text,
+        "claim": judged.claim.number,
+        "text": judged.claim.text,
         "better": finding.pair[0],
         "worse": finding.pair[1],
         "metric": part.primary,
         "num_test": part.num_test,
         "seeds": " ".join(map(str, found.seeds)) if found else None,
-        "difference": _percent(found.mean if found else None),
-        "standard_error": _percent(found.standard_error if found else None),
-        "low": _percent(low),
-        "high": _percent(high),
+        "difference": percent(found.mean if found else None),
+        "standard_error": percent(found.standard_error if found else None),
+        "low": percent(low),
+        "high": percent(high),
         "p": found.p if found else None,
         "p_holm": finding.p_holm,
         "verdict": finding.verdict,
+        "claim_p_holm": judged.p_holm,
+        "claim_verdict": judged.verdict,
     }
 
 
-def _best(found: Sequence[Observed]) -> list[str]:
-    told = [
+def _how(found: Sequence[Observed]) -> list[str]:
+    """The statistics."""
+    judged = [one for observed in found for one in observed.judged]
+    family = sum(bool(one.findings) or not one.settled for one in judged)
+    notes = [
+        "A claim holds if all its pairs do: its p is the largest of its pairs', two-sided and "
+        "unadjusted (1 with the wrong sign or while missing; intersection-union test), adjusted "
+        f"for the {family} claims on data sets of this plan (Holm). It is contradicted if a pair "
+        "is reversed.",
+        f"{', '.join(PAIRS)}, of a pair: by p adjusted for all pairs of the claim on the data set "
+        "(Holm), another family than the claim's, so that the verdicts can differ. All at "
+        f"{LEVEL}; not resolved does not mean equal. Contradictions are not adjusted for several "
+        "claims, nor intervals for anything.",
+        f"Interval (95 %) and p: Student's t, with the variance over test examples ({RESAMPLES} "
+        "bootstrap resamples, the same for both methods and all seeds) and those over the seeds "
+        "of each method, without chance answers to single examples, no less than usual (the "
+        "median of all methods; Welch, Satterthwaite). Only seeds that both have.",
+    ]
+    compared = [f.difference for on in found for f in on.findings() if f.difference is not None]
+    if all(len(difference.seeds) == 1 for difference in compared):
+        notes.append("With one seed, interval and p are about trained models, not methods.")
+    return notes
+
+
+def _about_claims(found: Sequence[Observed]) -> list[str]:
+    """What is in the claims themselves."""
+    best = [
         f"{_labels(observed)[observed.best]} on {setting(observed.part.dataset)}"
         for observed in found
         if observed.best is not None
     ]
-    return [f"The best expanded model by validation is {', '.join(told)}."] if told else []
+    notes = [
+        "Claims (4) and (5) are our reading of “sub-optimal” (multimodal BERTs) and “consistently "
+        "outperforms”; the paper tests none."
+    ]
+    if best:
+        notes.append(
+            f"Claim (5): the best expanded model by validation is {', '.join(best)}. It is chosen "
+            "among the same trained models that are then tested, so that their luck with seeds "
+            "is in both; the paper column is about the paper's own best on the test split."
+        )
+    joint = dict.fromkeys(note for on in found for note in joint_score_fusion(on.part.rows))
+    return [*notes, *joint]
 
 
 def _missing(found: Sequence[Observed]) -> list[str]:
-    missing = [f for observed in found for f in observed.findings() if f.difference is None]
-    if not missing:
-        return []
-    return [
-        f"{EMPTY}: no seed yet of which both predictions are there; such pairs: {len(missing)}."
-    ]
-
-
-def _method(found: Sequence[Observed]) -> list[str]:
-    compared = {
-        (observed.part.dataset, finding.pair): finding.difference
-        for observed in found
-        for finding in observed.findings()
-        if finding.difference is not None
-    }
-    notes = [
-        f"Interval (95 %) and p: Student's t, with the variance over test examples ({RESAMPLES} "
-        "bootstrap resamples, the same for both methods and all seeds) and those over the seeds "
-        "of each method (no less than the mean of all methods; Welch, Satterthwaite). Only seeds "
-        "that both have.",
-        f"Verdict: by p adjusted for the {len(compared)} pairs with predictions (Holm), at "
-        f"{LEVEL}; not resolved does not mean equal.",
-    ]
-    if all(len(difference.seeds) == 1 for difference in compared.values()):
-        notes.append("With one seed, interval and p are about trained models, not methods.")
+    notes = []
+    for observed in found:
+        if observed.lacking and observed.begun:
+            labels = _labels(observed)
+            names = ", ".join(labels[key] for key in observed.lacking)
+            where = setting(observed.part.dataset)
+            notes.append(
+                f"so far: claim (5) is open on {where} until the predictions of all trials of "
+                f"{names} are there."
+            )
+    missing = sum(one.missing for observed in found for one in observed.judged)
+    if missing:
+        notes.append(
+            f"{EMPTY}, missing: no seed yet of which both predictions are there; such pairs: "
+            f"{missing}. A claim with such pairs gets no verdict but contradicted."
+        )
     return notes
 
 
@@ -201,7 +259,3 @@ def _points(fraction: float) -> str:
 
 def _p(p: float) -> str:
     return f"{p:.0e}" if p < 0.001 else f"{p:.3f}"
-
-
-def _percent(fraction: float | None) -> float | None:
-    return None if fraction is None else round(100 * fraction, 9)

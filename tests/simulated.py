@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mi2p import metrics
+from mi2p.data.protocols import protocol
 from mi2p.plan import Plan, PlanRow
 from mi2p.spec import TrialSpec
 from mi2p.store import Store, trial_row
@@ -75,7 +76,7 @@ class Simulated:
         skills: Mapping[str, float] = MappingProxyType({}),
     ) -> dict[str, Any]:
         """One trial, with predictions of validation and test; `skills` are of single splits."""
-        multilabel = row.dataset in ("mmimdb", "openclipart-tags")
+        multilabel = protocol(row.dataset).multilabel
         found: dict[str, Any] = {}
         kept, arrays = [], []
         for split, size in self.sizes.items():

@@ -33,6 +33,8 @@ class Protocol:
     """Of models whose transformer is trained."""
     joint_train: TrainSpec
     """Of models that train both."""
+    multilabel: bool = False
+    """Whether several labels may hold of an example, as its reader says."""
 
     def train(self, trains: Sequence[str]) -> TrainSpec:
         """How a model is trained whose backbones of these modalities learn."""
@@ -42,7 +44,13 @@ class Protocol:
 
 
 def _of_the_paper(
-    name: str, *, lr: float, epochs: int, batch_size: int, max_tokens: int
+    name: str,
+    *,
+    lr: float,
+    epochs: int,
+    batch_size: int,
+    max_tokens: int,
+    multilabel: bool = False,
 ) -> Protocol:
     # The paper has one rate for both modalities, and the classifier learns at it too.
     train = TrainSpec(lr=lr, epochs=epochs, batch_size=batch_size)
@@ -55,6 +63,7 @@ def _of_the_paper(
         visual_train=train,
         textual_train=train,
         joint_train=train,
+        multilabel=multilabel,
     )
 
 
@@ -70,6 +79,7 @@ def _of_openclipart(name: str) -> Protocol:
         joint_train=TrainSpec(
             lr=1e-4, batch_size=32, epochs=3, head_lr_multiplier=10, visual_lr_multiplier=3
         ),
+        multilabel=name == "openclipart-tags",
     )
 
 
@@ -86,7 +96,14 @@ _PROTOCOLS = (
         "crisismmd_task3", lr=5e-5, epochs=40, batch_size=128, max_tokens=MAX_TOKENS_TWEET
     ),
     _of_the_paper("food101", lr=7.5e-5, epochs=100, batch_size=256, max_tokens=MAX_TOKENS_PAGE),
-    _of_the_paper("mmimdb", lr=5e-5, epochs=80, batch_size=128, max_tokens=MAX_TOKENS_PAGE),
+    _of_the_paper(
+        "mmimdb",
+        lr=5e-5,
+        epochs=80,
+        batch_size=128,
+        max_tokens=MAX_TOKENS_PAGE,
+        multilabel=True,
+    ),
 )
 PROTOCOLS: Mapping[str, Protocol] = MappingProxyType({p.data.name: p for p in _PROTOCOLS})
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from analysis.cells import Cell, find_plan, paired, select
+from analysis.cells import Cell, find_plan, find_plans, paired, select
 from mi2p.plan import Plan
 from mi2p.store import load
 
@@ -192,9 +192,11 @@ def test_the_only_plan_of_a_table_needs_no_name_and_several_are_listed(lab: Any)
     assert find_plan(lab.results, table=5, name="table5-b").name == "table5-b"
     with pytest.raises(FileNotFoundError, match="table5-a, table5-b, table6-a"):
         find_plan(lab.results, table=5, name="table5-c")
-    assert find_plan(lab.results, table=(3, 6)).name == "table6-a"
+    of_two = find_plans(lab.results, tables=(5, 6))
+    assert [found.name for found in of_two] == ["table5-a", "table5-b", "table6-a"]
+    assert [found.name for found in find_plans(lab.results, tables=(3, 6))] == ["table6-a"]
     with pytest.raises(FileNotFoundError, match="no plan for table 3 or 4"):
-        find_plan(lab.results, table=(3, 4))
+        find_plans(lab.results, tables=(3, 4))
 
 
 def test_what_a_model_does_not_read_may_differ_in_trials_that_have_run(lab: Any) -> None:

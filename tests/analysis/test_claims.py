@@ -46,7 +46,13 @@ def test_the_files(tmp_path: Path) -> None:
     assert latex.count(r"\begin{table*}") == 2
     rows = [line for line in markdown.splitlines() if line.startswith("| (2)")]
     assert rows == [rows[0]]
-    assert rows[0].endswith("not resolved (1/0/1) |")
+    assert [cell.strip() for cell in rows[0].split("|")[2:]] == [
+        "not resolved",
+        "1.000",
+        "1/0/1",
+        "2/2",
+        "",
+    ]
     records = list(csv.DictReader(table.splitlines()))
     found = next(record for record in records if record["better"] == "me_cnn")
     assert (found["claim"], found["worse"], found["verdict"]) == ("2", "cnn", "holds")
@@ -69,26 +75,61 @@ def test_the_command_line(tmp_path: Path) -> None:
     written = ran.stdout.split()[-3:]
     assert [Path(path).suffix for path in written] == [".tex", ".md", ".csv"]
 
-    replace(table, name="table4-other", table=4).write(tmp_path)
+    other = replace(table, name="table4-other", table=4)
+    other.write(tmp_path)
     several = run(str(tmp_path))
-    assert several.returncode == 1
-    assert "2 plans for table 3 or 4: table3-crisismmd_task2, table4-other" in several.stderr
+    assert several.returncode == 0, several.stderr
+    assert several.stdout.startswith(ran.stdout)
+    assert Path(several.stdout.split()[-1]).name == "claims-table4-other.csv"
     named = run(str(tmp_path), "--plan", "table3-crisismmd_task2")
     assert named.stdout == ran.stdout
 
 
-def test_without_a_pair_there_is_nothing_to_say(tmp_path: Path) -> None:
+def test_the_command_line_tells_of_all_plans_also_if_one_has_a_problem(tmp_path: Path) -> None:
     table = made(tmp_path)
+    empty = plan(Options(dataset="crisismmd_task1"))
+    empty.write(tmp_path)
+    ran = run(str(tmp_path))
+    assert ran.returncode == 1
+    assert "error: a table needs at least one finished trial, but plan" in ran.stderr
+    assert ran.stdout.split()[-1].endswith(f"claims-{table.name}.csv")
+    unknown = run(str(tmp_path), "--plan", "x")
+    assert unknown.returncode == 1
+    assert unknown.stderr.startswith("error: ")
+
+
+def without_predictions(results: Path, table: Plan) -> None:
     for row in table.rows:
         for spec in row.specs:
             if row.key != "cnn":
-                path = tmp_path / "predictions" / f"{spec.trial_id}.parquet"
+                path = results / "predictions" / f"{spec.trial_id}.parquet"
                 path.unlink(missing_ok=True)
+
+
+def test_without_a_pair_there_is_nothing_to_say(tmp_path: Path) -> None:
+    table = made(tmp_path)
+    without_predictions(tmp_path, table)
     assert write(tmp_path, table) == []
     assert not (tmp_path / "tables").exists()
     ran = run(str(tmp_path))
     assert ran.returncode == 1
     assert "error: a pair of methods needs predictions of a seed that both have" in ran.stderr
+
+
+def test_what_cannot_be_said_any_more_is_gone(tmp_path: Path) -> None:
+    table = made(tmp_path)
+    before = write(tmp_path, table)
+    without_predictions(tmp_path, table)
+    assert write(tmp_path, table) == []
+    assert not any(path.exists() for path in before)
+
+    Simulated(tmp_path, num_test=80).fill(table, SKILL)
+    before = write(tmp_path, table)
+    damaged = next(row for row in table.rows if row.key == "gmu").specs[1].trial_id
+    (tmp_path / "predictions" / f"{damaged}.parquet").write_bytes(b"PAR1")
+    with pytest.raises(ValueError, match=f"{damaged}.parquet is not readable"):
+        write(tmp_path, table)
+    assert not any(path.exists() for path in before)
 
 
 def test_another_table_is_refused(tmp_path: Path) -> None:

@@ -217,6 +217,27 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_what_stands_beside_a_table_cannot_hide_it(lab: Any) -> None:
+    plan = full(lab)
+
+    def beside(results: Path, plan: Plan) -> list[Path]:
+        assert (results / "tables" / f"{plan.name}.md").exists()
+        raise ValueError("predictions of x are damaged")
+
+    with pytest.warns(UserWarning, match="the table is written, but not .*: predictions of x"):
+        paths = replace(TABLE, beside=beside).write(lab.results, plan)
+    assert [path.name for path in paths] == [f"{plan.name}.{end}" for end in ("tex", "md", "csv")]
+
+
+def test_a_footnote_on_the_deviation_of_differences_is_only_where_there_is_one(lab: Any) -> None:
+    table = replace(TABLE, of_delta="beside {plan}")
+    for seeds, expected in (((0, 1), ("beside table5-lab",)), ((0,), ())):
+        plan = lab.plan(seeds=seeds)
+        for row in plan.rows:
+            lab.fill(row, [0.6, 0.7][: len(seeds)])
+        assert table.table(plan, load(lab.results), printed={}).footnotes == expected
+
+
 def test_the_command_line(lab: Any) -> None:
     plan = full(lab)
     plan.write(lab.results)

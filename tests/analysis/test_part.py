@@ -45,15 +45,31 @@ def test_a_part_for_each_data_set(tmp_path: Path) -> None:
     assert dict(parts(made, trials, {}, sizes)[1].metrics) == dict(MULTILABEL)
 
 
-def test_a_data_set_without_trials_has_the_metrics_of_the_paper(tmp_path: Path) -> None:
-    made = plan(Options(seeds=(0,)))
-    food = replace(made, rows=tuple(row for row in made.rows if row.dataset == "food101"))
-    Simulated(tmp_path).fill(food, {"cnn": 0.7})
-    printed = {name: printed_in(4, name) for name in made.datasets}
-    _, several = parts(made, load(tmp_path), printed, {"food101": 120})
-    assert several.multilabel
-    assert several.num_test is None
-    assert several.main_cell(several.rows[0]).n == 0
+@pytest.mark.parametrize(("single", "several"), [("food101", "mmimdb"), ("openclipart", "")])
+def test_a_data_set_without_trials_has_the_metrics_of_its_protocol(
+    tmp_path: Path, single: str, several: str
+) -> None:
+    several = several or f"{single}-tags"
+    made = plan(Options(dataset="packaged" if "clip" in single else Options.dataset, seeds=(0,)))
+    alone = replace(made, rows=tuple(row for row in made.rows if row.dataset == single))
+    Simulated(tmp_path).fill(alone, {"cnn": 0.7})
+    found = {part.dataset: part for part in parts(made, load(tmp_path), {}, {single: 120})}
+    assert not found[single].multilabel
+    assert found[several].multilabel
+    assert found[several].num_test is None
+    assert found[several].main_cell(found[several].rows[0]).n == 0
+
+
+def test_a_size_is_of_the_predictions_that_can_be_read(tmp_path: Path) -> None:
+    made = plan(Options(dataset="openclipart", seeds=(0, 1)))
+    Simulated(tmp_path, num_test=30).fill(made, {"cnn": 0.7})
+    first, second = (
+        tmp_path / "predictions" / f"{spec.trial_id}.parquet" for spec in made.rows[0].specs
+    )
+    first.write_bytes(b"")
+    assert sizes_of_test(tmp_path, made, load(tmp_path)) == {"openclipart": 30}
+    second.write_bytes(second.read_bytes()[:300])
+    assert sizes_of_test(tmp_path, made, load(tmp_path)) == {}
 
 
 def test_thresholds_that_were_not_tuned_leave_a_cell_short(lab: Any) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from analysis.cells import select
@@ -87,6 +89,34 @@ def test_other_examples_or_labels_are_refused(
 def test_an_example_that_is_there_twice_is_refused(lab: Any) -> None:
     keep(lab, "x", [0, 1], [0, 1], order=(0, 1, 1))
     with pytest.raises(ValueError, match=r"has 'e1' several times"):
+        read(lab.results, "x", multilabel=False)
+
+
+def damage(path: Path, how: str) -> None:
+    whole = path.read_bytes()
+    if how == "text":
+        path.write_bytes(b"not a table")
+    elif how == "no rows":
+        Store(path.parents[1]).write_predictions(path.stem, [])
+    elif how == "other columns":
+        pq.write_table(pa.table({"split": ["test"]}), path)
+    elif how == "overwritten":
+        path.write_bytes(whole[:4] + bytes(len(whole) // 2) + whole[4 + len(whole) // 2 :])
+    else:
+        path.write_bytes(whole[: len(whole) * int(how) // 100])
+
+
+@pytest.mark.parametrize(
+    "how", ["0", "10", "50", "99", "text", "no rows", "other columns", "overwritten"]
+)
+def test_a_damaged_file_is_named_with_what_to_do(lab: Any, how: str) -> None:
+    keep(lab, "x", [0, 1] * 50, [0, 1] * 50)
+    path = lab.results / "predictions" / "x.parquet"
+    damage(path, how)
+    with pytest.raises(
+        ValueError,
+        match=r"x\.parquet is not readable .*; delete it and trials.x\.parquet, and run the sweep",
+    ):
         read(lab.results, "x", multilabel=False)
 
 

@@ -98,6 +98,36 @@ def test_what_multimodal_transformers_start_from(tmp_path: Path) -> None:
     assert not any("neither" in note for note in notes)
 
 
+def test_what_must_be_known_of_differences(tmp_path: Path) -> None:
+    made = full(tmp_path / "two", dataset="crisismmd_task3", seeds=(0, 1))
+    notes = of_one(tmp_path / "two", made).footnotes
+    assert (
+        "ME Score Fusion is trained jointly, Score Fusion averages models trained apart: the "
+        "difference is not the units' alone."
+    ) in notes
+    assert (
+        "Rows are made of DenseNet-121 and bert-base-uncased, but VisualBERT of ResNet-50 and "
+        "visualbert-vqa-coco-pre, ViLT of vilt-b32-mlm."
+    ) in notes
+    (of_delta,) = (note for note in notes if note.startswith("± of Δ is over seeds alone"))
+    assert of_delta.endswith("are in claims-table3-crisismmd_task3 beside this table.")
+
+    one = full(tmp_path / "one", dataset="packaged", seeds=(0,))
+    notes = of_one(tmp_path / "one", one).footnotes
+    assert not any(note.startswith(("± of Δ", "Rows are made of")) for note in notes)
+
+
+def test_damaged_predictions_lose_the_claims_and_not_the_table(tmp_path: Path) -> None:
+    made = full(tmp_path, dataset="crisismmd_task3", seeds=(0,))
+    assert len(TABLE.write(tmp_path, made)) == 6
+    damaged = tmp_path / "predictions" / f"{made.rows[3].specs[0].trial_id}.parquet"
+    damaged.write_bytes(damaged.read_bytes()[:500])
+    with pytest.warns(UserWarning, match=f"{damaged.name} is not readable as predictions"):
+        paths = TABLE.write(tmp_path, made)
+    assert len(paths) == 3
+    assert sorted((tmp_path / "tables").iterdir()) == sorted(paths)
+
+
 def test_three_tasks_in_the_papers_shape(tmp_path: Path) -> None:
     made = full(tmp_path, seeds=(0,))
     paths = TABLE.write(tmp_path, made)

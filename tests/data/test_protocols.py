@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 
 from mi2p.backbones import textual_card
+from mi2p.data import DATASETS
 from mi2p.data.protocols import PROTOCOLS, protocol
 from mi2p.spec import DataSpec, ModelSpec, TrainSpec, TrialSpec, UnitSpec
+from tests.crisismmd_layout import write_crisismmd
+from tests.food101_layout import write_food101
+from tests.mmimdb_layout import write_mmimdb
 
 PRINTED = Path(__file__).parents[2] / "analysis" / "paper" / "table2.csv"
 PAPERS = ("crisismmd_task1", "crisismmd_task2", "crisismmd_task3", "food101", "mmimdb")
@@ -80,3 +84,20 @@ def test_every_protocol_makes_legal_trials_with_the_papers_heads(name: str) -> N
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"one of openclipart, .*mmimdb, but the data set is 'x'"):
         protocol("x")
+
+
+def test_where_several_labels_may_hold_is_what_the_readers_say(
+    tmp_path: Path, drawings: Path
+) -> None:
+    crisis = write_crisismmd(tmp_path / "crisis")
+    folders = {name: crisis for name in PAPERS if name.startswith("crisismmd")} | {
+        "food101": write_food101(tmp_path / "food101"),
+        "mmimdb": write_mmimdb(tmp_path / "mmimdb"),
+        "openclipart": drawings,
+    }
+    for name, folder in folders.items():
+        read = DATASETS[name].read(folder, DataSpec(name=name))
+        assert protocol(name).multilabel == read.multilabel
+    # The keywords of the real drawings are needed to read these.
+    assert set(PROTOCOLS) == set(DATASETS) == {*folders, "openclipart-tags"}
+    assert protocol("openclipart-tags").multilabel
