@@ -7,7 +7,9 @@ have left, as soon as both are over; this takes neither torch nor Ray.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,9 @@ from mi2p.store import Store, trial_row
 
 SAME = ("split", "example_id", "labels")
 """Columns in which the predictions of both parts must agree, row by row."""
-SHARED = ("data_fingerprint", "device", "precision", "torch_version", "images_left_out")
+SHARED = (
+    "data_fingerprint", "device", "precision", "torch_version", "code_version", "images_left_out"
+)  # fmt: skip
 """Columns of a trial's row that hold for an average if they hold for both parts."""
 SUMMED = ("parameters", "added_parameters")
 
@@ -61,21 +65,43 @@ def can_be_made(store: Store, spec: TrialSpec) -> bool:
 def average(
     store: Store, specs: Iterable[TrialSpec]
 ) -> Iterator[tuple[TrialSpec, dict[str, Any]]]:
-    """Make, and yield, the rows that are missing of averages whose two parts are over.
+    """Make, and yield, the rows of averages whose two parts are over.
 
-    An average fails if a part did, or if their predictions do not fit; that is in its row.
+    What has been made of the same predictions is left alone; when a part was run again, so is its
+    average. One fails if a part did, or if their predictions do not fit; that is in its row.
     """
     for spec in specs:
-        if not spec.averages or store.trial(spec.trial_id) is not None:
-            continue
         parts = [row for row in map(store.trial, spec.averages) if row is not None]
-        if len(parts) < len(spec.averages):
-            continue  # a part is not over yet
+        if not spec.averages or len(parts) < len(spec.averages):
+            continue  # no average, or a part is not over yet
+        if not _is_due(store, spec, parts):
+            continue
         try:
             row = _averaged(store, spec, parts)
         except (ValueError, OSError) as error:
             row = record_error(store, spec, error, {})
         yield spec, row
+
+
+def _is_due(store: Store, spec: TrialSpec, parts: Sequence[Row]) -> bool:
+    row = store.trial(spec.trial_id)
+    if row is None or any(part["status"] != "done" for part in parts):
+        return row is None or row["status"] == "done"
+    if row["status"] == "error":
+        return True  # it can be made now
+    try:
+        return bool(row["averages"] != made_of(store, spec.averages))
+    except OSError:
+        return True  # and fails, which is then in its row
+
+
+def made_of(store: Store, ids: Iterable[str]) -> str:
+    """The trials' ids, each with a fingerprint of its predictions: `id@hex id@hex`."""
+    files = {trial_id: _file(store, trial_id) for trial_id in ids}
+    return " ".join(
+        f"{trial_id}@{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
+        for trial_id, path in files.items()
+    )
 
 
 def _averaged(store: Store, spec: TrialSpec, parts: Sequence[Row]) -> dict[str, Any]:
@@ -84,7 +110,7 @@ def _averaged(store: Store, spec: TrialSpec, parts: Sequence[Row]) -> dict[str, 
         if part["status"] != "done":
             why = part["error"] or part["status"]
             raise ValueError(f"it averages trial {part['trial_id']}, which is not done: {why}")
-    environment = _environment(parts)
+    environment = _environment(parts) | {"averages": made_of(store, spec.averages)}
     multilabel = parts[0]["val/accuracy"] is None  # as `metrics.score` leaves it out
     found = _mean([_predictions(store, part["trial_id"]) for part in parts], spec.averages)
     row = trial_row(
@@ -118,14 +144,26 @@ def _environment(parts: Sequence[Row]) -> dict[str, Any]:
     return {**found, "weights": None if None in weights else " ".join(weights), "seconds": 0.0}
 
 
-def _predictions(store: Store, trial_id: str) -> pd.DataFrame:
+def _file(store: Store, trial_id: str) -> Path:
+    """The predictions of a trial that is done."""
     path = store.folder / "predictions" / f"{trial_id}.parquet"
     if not path.exists():
         raise FileNotFoundError(
             f"trial {trial_id} is done, but its predictions are not in {path}; delete its row in "
             "trials/ to run it again"
         )
-    frame = pd.read_parquet(path)
+    return path
+
+
+def _predictions(store: Store, trial_id: str) -> pd.DataFrame:
+    path = _file(store, trial_id)
+    try:
+        frame = pd.read_parquet(path)
+    except (ValueError, OSError) as error:  # Arrow's are of both kinds
+        raise ValueError(
+            f"{path} is not a readable file of predictions ({error}); delete it and the row of "
+            f"{trial_id} in trials/ to run it again"
+        ) from error
     frame["labels"] = [tuple(map(int, labels)) for labels in frame["labels"]]
     return frame
 

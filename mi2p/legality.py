@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from mi2p.backbones import textual_card, visual_card
+from mi2p.backbones import MULTIMODAL, TEXTUAL, VISUAL, textual_card, visual_card
 
 if TYPE_CHECKING:
     from mi2p.model_spec import Modality, ModelSpec, UnitSpec
@@ -48,18 +48,21 @@ def check_model(model: ModelSpec, image_size: int) -> None:
     """
     if model.textual is not None:
         family, legal = textual_card(model.textual).family, FAMILIES.get(model.name, UNIMODAL)
+        fitting = [
+            name for name, card in {**TEXTUAL, **MULTIMODAL}.items() if card.family in legal
+        ]
         require(
             family in legal,
-            f"the transformer of {model.name!r} is of {' or '.join(legal)}",
+            f"the transformer of {model.name!r} is one of {', '.join(fitting)}",
             textual=model.textual,
-            family=family,
         )
         width = textual_card(model.textual).visual_width
         if width and model.visual is not None:
             found = visual_card(model.visual).last_channels
+            fitting = [name for name, card in VISUAL.items() if card.last_channels == width]
             require(
                 found == width,
-                f"the CNN beside {model.textual} has {width} channels",
+                f"the CNN beside {model.textual} has {width} channels, as {', '.join(fitting)}",
                 visual=model.visual,
                 channels=found,
             )

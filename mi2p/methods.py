@@ -101,8 +101,11 @@ Beside another one they start from its weights and have seen no images.
 def _visualbert(of: Backbones) -> ModelSpec:
     if of.textual != PRETRAINED_WITH:
         return ModelSpec(name="visualbert", visual=of.visual, textual=of.textual)
-    # The checkpoint was pretrained on 2048 channels.
-    return ModelSpec(name="visualbert", visual="resnet50", textual="visualbert-vqa-coco-pre")
+    # The checkpoint was pretrained on 2048 channels, more than a DenseNet-121 has.
+    wanted = textual_card("visualbert-vqa-coco-pre").visual_width
+    fits = visual_card(of.visual).last_channels == wanted
+    visual = of.visual if fits else "resnet50"
+    return ModelSpec(name="visualbert", visual=visual, textual="visualbert-vqa-coco-pre")
 
 
 def _vilt(of: Backbones) -> ModelSpec:
@@ -163,7 +166,9 @@ def compare(options: BackboneOptions, table: int, groups: Mapping[str, tuple[str
     first = replace(options, dataset=names[0])
     chosen, default = _backbones(first), _backbones(replace(first, visual=None, textual=None))
     others = () if chosen == default else (chosen.visual, chosen.textual)
-    return Plan(name=table_name(table, options, others), table=table, rows=rows)
+    # One data set by whatever name is one table.
+    named = options if len(names) > 1 else first
+    return Plan(name=table_name(table, named, others), table=table, rows=rows)
 
 
 def _datasets(asked: str, groups: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:

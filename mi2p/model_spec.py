@@ -67,7 +67,8 @@ class FusionSpec(Fields):
     """Score, feature concatenation, cross-attention; of the baselines, those of two features."""
     joint_loss: Literal["fused", "fused+branches", "branches"] = "fused"
     """Predictions whose losses are summed in training: the fused one, those of a classifier on
-    each branch, or all three. `branches` is for scores alone: nothing else would learn."""
+    each branch, or all three. `branches` is for scores alone: nothing else would learn. Of scores,
+    Tables 3 and 4 train all three, so that not only the mean is supervised."""
     score_space: Literal["probabilities", "logits"] = "probabilities"
     """`score`: what is averaged."""
     gates: Literal["cross", "own"] = "cross"

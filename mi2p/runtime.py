@@ -27,7 +27,7 @@ class Runtime:
     """CPU threads; they change the order of sums, so a sweep keeps one number for all."""
     checkpoint_activations: bool = False
     """Compute activations again in the backward pass instead of keeping them: less memory, more
-    time, the same bits."""
+    time; on a CPU the same bits."""
     prepared: dict[str, str] = field(default_factory=dict)
     """Names of stores that are made, by `Recipe.label`: `prepare_stores` adds what it makes.
 

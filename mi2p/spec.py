@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
 from mi2p.fields import Fields, identity, later
 from mi2p.legality import check_model, check_tokens, require
@@ -89,22 +89,25 @@ class TrainSpec(Fields):
     """Global batch, whatever the number of devices."""
     epochs: int
     head_lr_multiplier: float = 1.0
-    """Learning rate of the classifier over that of the backbone."""
+    """Learning rate of all that no pretrained file has, units apart, over that of the backbone:
+    of classifiers, fusions, and what a backbone has to draw."""
     weight_decay: float = 0.0
     visual_lr_multiplier: float = later(1.0)
     """Learning rate of the CNN over that of the transformer, where both are trained."""
     micro_batch: int = later(0)
-    """Most examples of a forward pass; gradients of a batch's parts are summed. 0: the batch.
+    """Most examples of a training step's forward pass; gradients of a batch's parts are summed.
+    0: the batch.
 
     It bounds the memory and leaves the loss and its gradient what they are, up to rounding. Yet
     BatchNorm normalises by the statistics of each part and dropout draws in another order, so it
-    is part of the identity.
+    is part of the identity. A frozen encoder without a store reads 32 examples at a time whatever
+    this is: less is a waste then.
     """
 
     def _check(self) -> None:
         require(self.lr > 0 and math.isfinite(self.lr), "lr > 0", lr=self.lr)
-        # BatchNorm has no statistics in a batch of one.
-        require(self.batch_size >= 2, "batch_size >= 2", batch_size=self.batch_size)
+        # BatchNorm has no statistics of one example, which an epoch's last batch of 2 may have.
+        require(self.batch_size >= 3, "batch_size >= 3", batch_size=self.batch_size)
         require(self.epochs >= 1, "epochs >= 1", epochs=self.epochs)
         require(
             self.head_lr_multiplier > 0,
@@ -152,7 +155,9 @@ class TrialSpec(Fields):
         if self.averages:
             fusion = self.model.fusion
             require(
-                len(self.averages) == 2 and fusion is not None and fusion.kind == "score",
+                len(self.averages) == len(set(self.averages)) == 2
+                and fusion is not None
+                and fusion.kind == "score",
                 "averages are two trials, and the fusion is of scores",
                 averages=self.averages,
                 fusion=fusion and fusion.kind,
@@ -165,10 +170,15 @@ class TrialSpec(Fields):
 
     @property
     def trial_id(self) -> str:
-        """The identity: hex digits of a hash over every field that the trial reads."""
-        plain = identity(self)
-        for name in self.unread():
-            plain["data"].pop(name, None)
+        """The identity: hex digits of a hash over every field that the trial reads.
+
+        Of one that averages trials these are the trials' own ids, and nothing else.
+        """
+        plain: dict[str, Any] = {"averages": self.averages}
+        if not self.averages:
+            plain = identity(self)
+            for name in self.unread():
+                plain["data"].pop(name, None)
         text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]
 

@@ -81,6 +81,7 @@ TRIAL_SCHEMA = pa.schema(
         *((name, pa.int64()) for name in COUNTS),
         ("seconds", pa.float64()),
         *((name, pa.string()) for name in ENVIRONMENT),
+        ("averages", pa.string()),
         ("spec", pa.string()),
     ]
 )

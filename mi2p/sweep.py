@@ -90,7 +90,7 @@ def _main(console: Console, options: SweepOptions, plan: Plan, write_table: Writ
     for spec in missing:
         store.discard_error(spec.trial_id)
     interrupted = bool(todo) and not run(console, options, plan, todo, folders)
-    for spec, row in average(store, missing):
+    for spec, row in average(store, wanted.values()):
         told = f"averaged: {labels(plan)[spec.trial_id]}: {outcome(row)}"
         console.print(told, markup=False)
     print_failures(console, options.results, plan)
@@ -121,17 +121,21 @@ def _agreed(console: Console, count: int) -> bool:
 
 def find_folders(console: Console, options: SweepOptions, todo: Iterable[TrialSpec]) -> Folders:
     """What `find_inputs` finds for each data set of `todo`; raises what that raises."""
+    found: dict[str, tuple[Path, Path | None]] = {}
+    missing: list[DataUnavailable] = []
     names = dict.fromkeys(spec.data.name for spec in todo)
-    found = {}
     for name in names:
         try:
             found[name] = find_inputs(
                 console, name, data=options.data, weights=options.weights, cache=options.cache
             )
         except DataUnavailable as error:
-            for other in (other for other in names if other != name):
-                error.add_note(f"--dataset {other} does without {name}.")
-            raise
+            missing.append(error)
+    if missing:
+        first = next(name for name in names if name not in found)
+        for other in found:
+            missing[0].add_note(f"--dataset {other} does without {first}.")
+        raise missing[0]
     return found
 
 

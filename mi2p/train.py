@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from mi2p import metrics
 from mi2p.checkpoint import Checkpoints
 from mi2p.inputs import Inputs, prepare
+from mi2p.legality import require
 from mi2p.models import Batch, Classifier, build
 from mi2p.models.memory import checkpoint_activations
 from mi2p.parameters import parameter_groups, pretrained_weights
@@ -54,14 +55,19 @@ class Outcome:
     metrics: dict[str, float]
     """Of the best epoch: `val/...`, and `test/...` when the trial confirms."""
     history: list[dict[str, float]]
-    """A record per epoch; `epoch` counts from 1."""
+    """A record per epoch; `epoch` counts from 1. `train/loss` is the sum over all predictions
+    that are supervised, `val/loss` that of the prediction."""
     predictions: tuple[Predictions, ...]
     environment: dict[str, Any] = field(default_factory=dict)
     """Parameters, device, precision, data fingerprint, versions, seconds."""
 
 
 def fit(spec: TrialSpec, runtime: Runtime, on_epoch: OnEpoch | None = None) -> Outcome:
-    """Train and evaluate `spec`; `FloatingPointError` names the epoch and step of a bad loss."""
+    """Train and evaluate `spec`; `FloatingPointError` names the epoch and step of a bad loss.
+
+    `ValueError` for a spec that averages trials: nothing is trained for it (`mi2p.averages`).
+    """
+    require(not spec.averages, "a trial that is trained averages none", averages=spec.averages)
     device = runtime.make_deterministic()
     inputs = prepare(spec.data, spec.model, runtime)
     model = build(

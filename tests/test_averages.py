@@ -316,3 +316,43 @@ def test_a_loss_of_certain_and_wrong_probabilities_is_finite() -> None:
     assert several == pytest.approx(F.binary_cross_entropy(p, labels).item())
     assert loss(p.numpy(), np.array([1, 1])) == pytest.approx((100 - np.log(0.75)) / 2)
     assert averages.LEAST_LOG == -100
+
+
+def test_an_average_is_made_again_of_parts_that_were_run_again(lab: Lab) -> None:
+    lab.train("cnn")
+    lab.train("bert")
+    (first,) = lab.average()
+    assert lab.average() == []  # of the same predictions there is one already
+    lab.train("cnn", lab.predictions(5))
+    (second,) = lab.average()
+    assert second["trial_id"] == first["trial_id"]
+    assert second["averages"] != first["averages"]
+    ids = lab.spec("both").averages
+    assert [part.partition("@")[0] for part in second["averages"].split()] == list(ids)
+    expected = (
+        lab.predictions(5)[0]["probabilities"][0] + lab.predictions(4)[0]["probabilities"][0]
+    )
+    assert lab.kept("both")["probabilities"].iloc[0][0] == pytest.approx(expected / 2, abs=1e-7)
+    record_error(lab.store, lab.spec("cnn"), "out of memory", {})
+    (third,) = lab.average()
+    assert third["status"] == "error"
+
+
+def test_the_code_of_an_average_is_that_of_its_parts(lab: Lab) -> None:
+    lab.train("cnn", code_version="0.0.1")
+    lab.train("bert", code_version="0.0.1")
+    (row,) = lab.average()
+    assert row["code_version"] == "0.0.1"
+    lab.train("bert", lab.predictions(6), code_version="0.0.2")
+    (row,) = lab.average()
+    assert row["code_version"] is None
+
+
+def test_damaged_predictions_of_a_part_say_what_to_delete(lab: Lab) -> None:
+    lab.train("cnn")
+    lab.train("bert")
+    path = lab.store.folder / "predictions" / f"{lab.spec('cnn').trial_id}.parquet"
+    path.write_bytes(path.read_bytes()[:100])
+    (row,) = lab.average()
+    assert row["status"] == "error"
+    assert str(path) in row["error"] and "delete it and the row" in row["error"]

@@ -330,7 +330,7 @@ def test_a_choice_of_another_type_is_refused(wrong: object) -> None:
         ("train.lr", 0.0, "lr > 0"),
         ("train.lr", float("nan"), "lr > 0"),
         ("train.lr", float("inf"), "lr > 0"),
-        ("train.batch_size", 1, "batch_size >= 2"),
+        ("train.batch_size", 2, "batch_size >= 3"),
         ("train.epochs", 0, "epochs >= 1"),
         ("train.head_lr_multiplier", 0.0, "head_lr_multiplier > 0"),
         ("train.weight_decay", -0.1, "weight_decay >= 0"),
@@ -349,7 +349,7 @@ def test_an_illegal_value_states_the_rule(path: str, wrong: object, rule: str) -
         ("data.max_tokens", 512),
         ("model.head_dropout", 0.0),
         ("model.units.attach", (4,)),
-        ("train.batch_size", 2),
+        ("train.batch_size", 3),
         ("train.epochs", 1),
     ],
 )
@@ -443,6 +443,14 @@ def test_an_option_of_another_fusion_is_refused(path: str, wrong: object) -> Non
 def test_rules_of_joint_training(base: TrialSpec, path: str, wrong: object, rule: str) -> None:
     with pytest.raises(ValueError, match=rule):
         changed(base, path, wrong)
+
+
+def test_an_average_is_what_it_averages() -> None:
+    spec = changed(base_for("averages"), "averages", OTHER["averages"])
+    assert changed(spec, "train.lr", 1.0).trial_id == spec.trial_id  # nothing is trained
+    assert changed(spec, "averages", ("a", "b")).trial_id != spec.trial_id
+    with pytest.raises(ValueError, match="averages are two trials"):
+        changed(spec, "averages", ("a", "a"))
 
 
 def test_averages_are_of_probabilities() -> None:

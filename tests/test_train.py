@@ -18,6 +18,7 @@ from mi2p.models import Batch, Classifier, build
 from mi2p.runtime import Runtime
 from mi2p.spec import DataSpec, FusionSpec, ModelSpec, TrainSpec, TrialSpec, UnitSpec
 from mi2p.train import Outcome, fit
+from tests import tiny_models
 from tests.planted import planted_xor, register
 
 VISUAL = ModelSpec(name="cnn", visual="tiny_densenet", head_dropout=0.0)
@@ -90,6 +91,28 @@ def test_a_killed_trial_resumes_to_the_same_bits(
     resumed = fit(spec, runtime, lambda record, checkpoint: seen.append(int(record["epoch"])))
     assert seen == [1, 2, 3]  # no epoch was trained twice
     assert_same(undisturbed, resumed)
+
+
+@pytest.mark.parametrize("name", ["fusion-cbgp", "me_fusion-cross_attention", "vilt"])
+def test_joint_models_resume_and_recompute_to_the_same_bits(
+    runtime: Runtime, tmp_path: Path, name: str
+) -> None:
+    # Sketches are buffers, BatchNorm is in a fusion, pictures are augmented, batches are cut.
+    spec = tiny_models.spec_of(name)
+    spec = replace(
+        spec,
+        data=DataSpec(name="planted", image_size=64, max_tokens=12, augment="crop_flip"),
+        train=TrainSpec(lr=1e-3, batch_size=16, micro_batch=6, epochs=2),
+    )
+    undisturbed = fit(spec, runtime)
+
+    def die(record: dict[str, float], checkpoint: Path | None) -> None:
+        raise KeyboardInterrupt
+
+    saving = replace(runtime, checkpoints=tmp_path / "checkpoints", checkpoint_activations=True)
+    with pytest.raises(KeyboardInterrupt):
+        fit(spec, saving, die)
+    assert_same(undisturbed, fit(spec, saving))
 
 
 def test_a_truncated_checkpoint_costs_an_epoch_and_no_bits(
@@ -185,6 +208,18 @@ def test_xor_of_both_modalities_needs_the_units(
         accuracy[name] = outcome.metrics["test/accuracy"]
     assert 0.35 < accuracy["cnn"] < 0.65 and 0.35 < accuracy["bert"] < 0.65
     assert accuracy["me_cnn"] >= 0.95 and accuracy["me_bert"] >= 0.95
+
+
+def test_what_averages_trials_is_not_trained(runtime: Runtime) -> None:
+    model = ModelSpec(
+        name="fusion",
+        visual="tiny_densenet",
+        textual="tiny_bert",
+        fusion=FusionSpec(kind="score"),
+    )
+    spec = replace(spec_of("bert"), model=model, averages=("a", "b"))
+    with pytest.raises(ValueError, match="a trial that is trained averages none"):
+        fit(spec, runtime)
 
 
 def test_activation_checkpointing_changes_no_bit(runtime: Runtime) -> None:

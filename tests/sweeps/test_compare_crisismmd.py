@@ -34,7 +34,7 @@ def test_the_papers_rows_on_each_task_in_its_order() -> None:
 @pytest.mark.parametrize(
     ("asked", "name", "datasets"),
     [
-        ("packaged", "table3-packaged", ("openclipart",)),
+        ("packaged", "table3-openclipart", ("openclipart",)),
         ("openclipart", "table3-openclipart", ("openclipart",)),
         ("crisismmd_task2", "table3-crisismmd_task2", ("crisismmd_task2",)),
         ("mmimdb", "table3-mmimdb", ("mmimdb",)),
