@@ -113,7 +113,7 @@ def test_a_cluster_makes_the_same_stores_and_each_node_keeps_a_copy(
         env={**os.environ, "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,  # a minute on an idle machine
     )
     assert done.returncode == 0, done.stdout + done.stderr
     made = [line.split() for line in done.stdout.splitlines() if line.count(" ") == 2]

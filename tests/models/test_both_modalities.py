@@ -40,6 +40,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
     register(monkeypatch, "planted", planted_pair(folder, count=192))
 
 
+@pytest.mark.slow  # trains sixteen models
 @pytest.mark.parametrize("name", [*UNIMODAL, *MULTIMODAL])
 @pytest.mark.usefixtures("planted")
 def test_four_classes_of_two_bits(name: str, runtime: Runtime) -> None:
