@@ -67,6 +67,7 @@ def test_the_same_results_give_the_same_bytes(tmp_path: Path) -> None:
     assert [path.read_bytes() for path in write(tmp_path, table)] == first
 
 
+@pytest.mark.slow  # takes ten seconds
 def test_the_command_line(tmp_path: Path) -> None:
     table = made(tmp_path)
     ran = run(str(tmp_path))
@@ -85,6 +86,7 @@ def test_the_command_line(tmp_path: Path) -> None:
     assert named.stdout == ran.stdout
 
 
+@pytest.mark.slow  # takes ten seconds
 def test_the_command_line_tells_of_all_plans_also_if_one_has_a_problem(tmp_path: Path) -> None:
     table = made(tmp_path)
     empty = plan(Options(dataset="crisismmd_task1"))

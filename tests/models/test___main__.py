@@ -51,6 +51,7 @@ def numbers(said: str, of: str) -> list[float]:
     return [float(n) for n in re.findall(r"[\d.]+", line.split(of, 1)[1])]
 
 
+@pytest.mark.slow  # takes ten seconds
 def test_an_expanded_method(terminal: Terminal) -> None:
     said = terminal("me_cnn", *TINY)
     words = " ".join(said.split())
