@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from analysis import budgets, searched
 from analysis.cells import Cell, RowTrials, find_plan, paired
 from analysis.kinds import Matches, same_backbone_alone, trained_modality
 from analysis.notes import TUNED_NOTE, footnotes, resolution, runs
@@ -44,7 +45,8 @@ class Comparison:
     """One of the paper's tables that compares trained models."""
 
     number: int
-    """Of the table in the paper, whose numbers are in `paper/table<number>.csv`."""
+    """Of the table in the paper, whose numbers are in `paper/table<number>.csv`; 0 for one that
+    the paper does not have."""
     head: str
     """Over the labels of the rows."""
     subject: Callable[[Plan], str]
@@ -70,7 +72,7 @@ class Comparison:
 
     def paper(self, dataset: str) -> Paper:
         """What the paper prints, in percent, if its table is about `dataset`; else nothing."""
-        return printed_in(self.number, dataset)
+        return printed_in(self.number, dataset) if self.number else {}
 
     def table(
         self,
@@ -90,7 +92,8 @@ class Comparison:
         (dataset,) = plan.datasets
         sizes = {} if num_test is None else {dataset: num_test}
         found = parts(plan, trials, {dataset: printed}, sizes, self.metrics, tuned=tuned)
-        return self._of_part(plan, *found)
+        (part,) = found
+        return self._of_part(plan, part, _equal(found))
 
     def write(self, results: Path, plan: Plan, *, tuned: bool = False) -> list[Path]:
         """Write the table of `plan` as LaTeX, markdown and CSV, each whole or not at all.
@@ -111,12 +114,13 @@ class Comparison:
         paths = [
             write_whole(folder / f"{plan.name}.{suffix}", text) for suffix, text in texts.items()
         ]
-        try:
-            paths += self.beside(results, plan)
-        except ValueError as error:
-            warnings.warn(
-                f"the table is written, but not what stands beside it: {error}", stacklevel=2
-            )
+        for write in (searched.write, self.beside):
+            try:
+                paths += write(results, plan)
+            except ValueError as error:
+                warnings.warn(
+                    f"the table is written, but not what stands beside it: {error}", stacklevel=2
+                )
         return paths
 
     def build(
@@ -128,9 +132,7 @@ class Comparison:
 
     def main(self, arguments: Sequence[str] | None = None) -> None:
         """Write the table and print where it is."""
-        parser = argparse.ArgumentParser(
-            description=f"Write Table {self.number} from stored trials."
-        )
+        parser = argparse.ArgumentParser(description="Write this table from stored trials.")
         parser.add_argument("results", nargs="?", type=Path, default=Path("results"))
         parser.add_argument("--plan", metavar="NAME", help="needed when there are several plans")
         parser.add_argument(
@@ -147,18 +149,19 @@ class Comparison:
             print(path)
 
     def _one(self, plan: Plan, part: Part) -> dict[str, str]:
-        made = self._of_part(plan, part)
+        made = self._of_part(plan, part, _equal([part]))
         return {"tex": to_latex(made), "md": to_markdown(made), "csv": to_csv(made)}
 
     def _several(self, plan: Plan, found: Sequence[Part]) -> dict[str, str]:
-        tables = {part.dataset: self._of_part(plan, part) for part in found}
+        are_equal = _equal(found)
+        tables = {part.dataset: self._of_part(plan, part, are_equal) for part in found}
         sideways = wide(
             found,
             head=self.head,
             group=self.group,
-            caption=f"{self.subject(plan)} {runs(plan, _sizes(found))} {TESTED}",
+            caption=f"{self.subject(plan)} {runs(plan, _sizes(found))} {_tested(found)}",
             label=f"tab:{plan.name}",
-            notes={part.dataset: self._notes(part) for part in found},
+            notes={part.dataset: self._notes(part, are_equal) for part in found},
             comments=self._comments(plan),
         )
         records = [
@@ -173,7 +176,7 @@ class Comparison:
             "csv": records_csv(records),
         }
 
-    def _of_part(self, plan: Plan, part: Part) -> Table:
+    def _of_part(self, plan: Plan, part: Part, are_equal: bool) -> Table:
         heads = [self.head]
         for name, title in part.metrics.items():
             heads += [f"{title} (%)", "paper"] if part.prints(name) else [f"{title} (%)"]
@@ -186,7 +189,7 @@ class Comparison:
                 tuple(self._line(row, part) for row in group)
                 for _, group in itertools.groupby(part.rows, key=self.group)
             ),
-            footnotes=(*self._notes(part), *self._notes_of_numbers(plan, part)),
+            footnotes=(*self._notes(part, are_equal), *self._notes_of_numbers(plan, part)),
             comments=self._comments(plan),
         )
 
@@ -195,20 +198,25 @@ class Comparison:
         return (
             f"{self.subject(plan)} {runs(plan, _sizes(found))} {delta} is the paired difference, "
             f"in points, to the row of {self.reference_name}"
-            f"{', ± its standard error over seeds' * several}. {TESTED}"
+            f"{', ± its standard error over seeds' * several}. {_tested(found)}"
         )
 
     def _comments(self, plan: Plan) -> tuple[str, ...]:
+        module = f"table{self.number}" if self.number else "search_table"
         return (
-            f"Plan {plan.name} (plans/{plan.name}.json), "
-            f"written by analysis/table{self.number}.py.",
+            f"Plan {plan.name} (plans/{plan.name}.json), written by analysis/{module}.py.",
             "Under each row: the finished trials it is made of (trials/<id>.parquet).",
         )
 
-    def _notes(self, part: Part) -> list[str]:
-        """What is to be told of the trials."""
+    def _notes(self, part: Part, are_equal: bool) -> list[str]:
+        """What is to be told of the trials, and of the searches that chose them."""
         tuned = TUNED.keys() & part.metrics.keys()
-        return [*footnotes(part.rows), *self.notes(part.rows), *([TUNED_NOTE] if tuned else [])]
+        return [
+            *footnotes(part.rows),
+            *budgets.notes(part.rows, are_equal=are_equal),
+            *self.notes(part.rows),
+            *([TUNED_NOTE] if tuned else []),
+        ]
 
     def _notes_of_numbers(self, plan: Plan, part: Part) -> list[str]:
         notes = []
@@ -229,6 +237,8 @@ class Comparison:
         main = part.main_cell(row)
         texts = [row.row.label]
         record: dict[str, Value] = {"row": row.row.key, "label": row.row.label}
+        if any(other.row.searched for other in part.rows):
+            record |= budgets.columns(row)
         record |= {"n": main.n, "want": row.want, "failed": len(row.failed)}
         for name, cell in part.cells(row).items():
             texts += [number(cell.mean, cell.std, n=cell.n, want=cell.want)]
@@ -251,6 +261,15 @@ class Comparison:
             "trial_ids": " ".join(main.trial_ids),
         }
         return Row(cells=tuple(texts), record=record, comment=row.provenance())
+
+
+def _tested(found: Sequence[Part]) -> str:
+    """The sentences of a caption on what was searched and what is tested."""
+    return budgets.sentence([row for part in found for row in part.rows]) + TESTED
+
+
+def _equal(found: Sequence[Part]) -> bool:
+    return budgets.equal([row for part in found for row in part.rows])
 
 
 def _sizes(found: Sequence[Part]) -> dict[str, int]:

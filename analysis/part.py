@@ -11,14 +11,13 @@ from types import MappingProxyType
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from analysis.cells import Cell, RowTrials, select
 from mi2p.data.protocols import PROTOCOLS
 from mi2p.metrics import primary
 from mi2p.plan import Plan
 from mi2p.spec import TrialSpec
-from mi2p.store import PREDICTION_SCHEMA
+from mi2p.store import Store
 
 Heads = Mapping[str, str]
 """Metric to what stands over its column."""
@@ -141,12 +140,13 @@ def sizes_of_test(results: Path, plan: Plan, trials: pd.DataFrame) -> dict[str, 
 def _num_test(results: Path, specs: Iterable[TrialSpec]) -> int | None:
     for spec in specs:
         # One file, not `load_predictions`, which reads those of every trial.
-        path = results / "predictions" / f"{spec.trial_id}.parquet"
-        if path.exists():
-            with contextlib.suppress(pa.ArrowException, OSError):
-                split = pq.read_table(path, columns=["split"], schema=PREDICTION_SCHEMA)["split"]
-                return int(pc.sum(pc.equal(split, "test")).as_py() or 0)
+        with contextlib.suppress(ValueError, FileNotFoundError):
+            return Store(results).predictions(spec.trial_id, _count_test, ["split"])
     return None
+
+
+def _count_test(predictions: pa.Table) -> int:
+    return int(pc.sum(pc.equal(predictions["split"], "test")).as_py() or 0)
 
 
 def _refuse_empty(plan: Plan, rows: Sequence[RowTrials]) -> None:

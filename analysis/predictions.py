@@ -5,18 +5,18 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from analysis.cells import RowTrials
 from analysis.pairs import Answers, answers
-from mi2p.store import PREDICTION_SCHEMA
+from mi2p.store import Store
 
 COLUMNS = ["split", "example_id", "labels", "probabilities"]
 
@@ -61,28 +61,23 @@ def read(results: Path, trial_id: str, *, multilabel: bool) -> Predicted | None:
 
     `ValueError` for a file that is damaged, or has no test example.
     """
-    path = results / "predictions" / f"{trial_id}.parquet"
-    if not path.exists():
-        return None
+    store = Store(results)
     try:
-        found = _decoded(path, trial_id, multilabel=multilabel)
-    # A damaged page can also give lists that fit no array, or bytes that are no text.
-    except (pa.ArrowException, OSError, ValueError, IndexError) as error:
-        why = " ".join(str(error).split())
-        raise ValueError(
-            f"{path} is not readable as predictions of a finished trial ({why}); delete it and "
-            f"{Path('trials', path.name)}, and run the sweep again"
-        ) from error
+        found = store.predictions(
+            trial_id, partial(_decoded, trial_id=trial_id, multilabel=multilabel), COLUMNS
+        )
+    except FileNotFoundError:
+        return None
     twice = [one for one, other in itertools.pairwise(found.examples) if one == other]
     if twice:
+        path = store.predictions_file(trial_id)
         raise ValueError(
             f"a trial predicts an example once, but {path} has {twice[0]!r} several times"
         )
     return found
 
 
-def _decoded(path: Path, trial_id: str, *, multilabel: bool) -> Predicted:
-    table = pq.read_table(path, columns=COLUMNS, schema=PREDICTION_SCHEMA)
+def _decoded(table: pa.Table, *, trial_id: str, multilabel: bool) -> Predicted:
     table = table.filter(pc.equal(table["split"], "test")).combine_chunks()
     if not len(table):
         raise ValueError("it has no example of the test split")

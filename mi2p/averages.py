@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from mi2p import metrics
@@ -97,7 +97,7 @@ def _is_due(store: Store, spec: TrialSpec, parts: Sequence[Row]) -> bool:
 
 def made_of(store: Store, ids: Iterable[str]) -> str:
     """The trials' ids, each with a fingerprint of its predictions: `id@hex id@hex`."""
-    files = {trial_id: _file(store, trial_id) for trial_id in ids}
+    files = {trial_id: store.predictions_file(trial_id) for trial_id in ids}
     return " ".join(
         f"{trial_id}@{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
         for trial_id, path in files.items()
@@ -112,7 +112,9 @@ def _averaged(store: Store, spec: TrialSpec, parts: Sequence[Row]) -> dict[str, 
             raise ValueError(f"it averages trial {part['trial_id']}, which is not done: {why}")
     environment = _environment(parts) | {"averages": made_of(store, spec.averages)}
     multilabel = parts[0]["val/accuracy"] is None  # as `metrics.score` leaves it out
-    found = _mean([_predictions(store, part["trial_id"]) for part in parts], spec.averages)
+    found = _mean(
+        [store.predictions(trial_id, _frame) for trial_id in spec.averages], spec.averages
+    )
     row = trial_row(
         spec, status="done", metrics=_scored(found, multilabel), environment=environment
     )
@@ -144,26 +146,9 @@ def _environment(parts: Sequence[Row]) -> dict[str, Any]:
     return {**found, "weights": None if None in weights else " ".join(weights), "seconds": 0.0}
 
 
-def _file(store: Store, trial_id: str) -> Path:
-    """The predictions of a trial that is done."""
-    path = store.folder / "predictions" / f"{trial_id}.parquet"
-    if not path.exists():
-        raise FileNotFoundError(
-            f"trial {trial_id} is done, but its predictions are not in {path}; delete its row in "
-            "trials/ to run it again"
-        )
-    return path
-
-
-def _predictions(store: Store, trial_id: str) -> pd.DataFrame:
-    path = _file(store, trial_id)
-    try:
-        frame = pd.read_parquet(path)
-    except (ValueError, OSError) as error:  # Arrow's are of both kinds
-        raise ValueError(
-            f"{path} is not a readable file of predictions ({error}); delete it and the row of "
-            f"{trial_id} in trials/ to run it again"
-        ) from error
+def _frame(predictions: pa.Table) -> pd.DataFrame:
+    """A row per example; labels are tuples."""
+    frame: pd.DataFrame = predictions.to_pandas()
     frame["labels"] = [tuple(map(int, labels)) for labels in frame["labels"]]
     return frame
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 WORKER_ENVIRONMENT = {
     # glibc returns large blocks to the system after each step and faults them in again: keeping
@@ -16,6 +18,16 @@ WORKER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "TQDM_DISABLE": "1",
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """What one trial can use for what it trains."""
+
+    nbytes: float
+    bfloat16: bool
+    """Whether it trains in bfloat16, as on GPUs that compute in it."""
+    gpu: bool
 
 
 @contextmanager
@@ -50,3 +62,66 @@ def prepare_environment() -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Ray 2.60: when its memory monitor ends one trial, the whole `fit` raises.
     os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
+
+
+def memory_per_trial(resources: Mapping[str, float]) -> Memory | None:
+    """The memory of a trial with these CPUs and GPUs, wherever it runs; None if that is unknown.
+
+    To be called while a cluster is `joined`. With GPUs it is the smallest GPU's times the part of
+    it that a trial has; each node with GPUs is asked, which takes the seconds in which a worker
+    imports torch. Else it is what Ray offers for tasks on the node with the least per CPU. It is
+    unknown where a node pretends to GPUs. That GPUs answer as meant, only GPUs can prove.
+    """
+    import ray
+
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    if not resources.get("gpu"):
+        return host_memory((node["Resources"] for node in nodes), resources["cpu"])
+    asked = [_gpus_of(node["NodeID"]) for node in nodes if node["Resources"].get("GPU")]
+    return gpu_memory(ray.get(asked), resources["gpu"])
+
+
+def host_memory(nodes: Iterable[Mapping[str, float]], cpus: float) -> Memory | None:
+    """That of a trial with so many CPUs, from the resources of nodes; None if none fits it."""
+    least = [
+        node["memory"] / node["CPU"] * cpus
+        for node in nodes
+        if node.get("CPU", 0) >= cpus and "memory" in node
+    ]
+    return Memory(nbytes=min(least), bfloat16=False, gpu=False) if least else None
+
+
+def gpu_memory(nodes: Iterable[Iterable[tuple[int, bool]]], part: float) -> Memory | None:
+    """That of a trial with such a part of any GPU of these nodes.
+
+    A GPU is its bytes and whether it computes in bfloat16. None if a node has none.
+    """
+    found = [list(gpus) for gpus in nodes]
+    if not found or not all(found):
+        return None
+    sizes, half = zip(*(gpu for gpus in found for gpu in gpus), strict=True)
+    # Where GPUs differ, a trial may train in float32, which takes more.
+    return Memory(nbytes=min(sizes) * min(part, 1), bfloat16=all(half), gpu=True)
+
+
+def _gpus_of(node: str) -> Any:
+    """A reference to what `_gpus` finds on a node; it waits for no trial that has a GPU."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    strategy = NodeAffinitySchedulingStrategy(node, soft=False)
+    return ray.remote(_gpus).options(num_cpus=0, scheduling_strategy=strategy).remote()
+
+
+def _gpus() -> list[tuple[int, bool]]:
+    """Bytes of each GPU of this machine, and whether it computes in bfloat16."""
+    import torch
+
+    from mi2p.runtime import bfloat16
+
+    found = []
+    for number in range(torch.cuda.device_count()):
+        with torch.cuda.device(number):
+            size = torch.cuda.get_device_properties(number).total_memory
+            found.append((size, bfloat16(torch.device("cuda", number))))
+    return found

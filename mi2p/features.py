@@ -5,7 +5,7 @@ Legend: N examples, l = max_tokens, d width, c' channels, h' x w' cells.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -36,14 +36,17 @@ PADDING = -1
 """What a store of token ids has behind the end of a text."""
 
 
-def caches_maps(data: DataSpec) -> bool:
-    """Whether Z' can be kept: an augmented image is another one in every epoch."""
-    return data.augment == "none"
+def stored_features(data: DataSpec, model: ModelSpec) -> tuple[str, ...]:
+    """The frozen features that `model` reads from a store: `words` (T'), `maps` (Z').
+
+    Z' cannot be kept where images are augmented: each is another one in every epoch.
+    """
+    return tuple(kind for kind in model.frozen if kind != "maps" or data.augment == "none")
 
 
-def reads_pictures(data: DataSpec, model: ModelSpec) -> bool:
-    """Whether trials read the images themselves, be it for a frozen encoder."""
-    return model.reads_images or ("maps" in model.frozen and not caches_maps(data))
+def reads_pictures(model: ModelSpec, stored: Collection[str]) -> bool:
+    """Whether trials read the images themselves, be it for an encoder of what is not `stored`."""
+    return model.reads_images or ("maps" in model.frozen and "maps" not in stored)
 
 
 def recipes(data: DataSpec, model: ModelSpec, runtime: Runtime) -> list[Recipe]:
@@ -53,13 +56,14 @@ def recipes(data: DataSpec, model: ModelSpec, runtime: Runtime) -> list[Recipe]:
     """
     found = []
     dataset = read_dataset(data, runtime.data)
-    if reads_pictures(data, model) or "maps" in model.frozen:
+    from_stores = stored_features(data, model)
+    if reads_pictures(model, from_stores) or "maps" in model.frozen:
         found.append(image_recipe(data, dataset))
     if model.textual is not None:
         found.append(token_recipe(data, model.textual, runtime))
-    if "words" in model.frozen:
+    if "words" in from_stores:
         found.append(word_recipe(data, model.textual or "", runtime))
-    if "maps" in model.frozen and caches_maps(data):
+    if "maps" in from_stores:
         found.append(map_recipe(data, model.visual or "", runtime))
     return found
 

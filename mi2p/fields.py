@@ -18,7 +18,7 @@ class Fields:
     """Types of dataclass fields are checked when the value is made; nesting round-trips dicts."""
 
     def __post_init__(self) -> None:
-        for name, hint in get_type_hints(type(self)).items():
+        for name, hint in _hints(type(self)).items():
             value = _coerced(f"{type(self).__name__}.{name}", getattr(self, name), hint)
             object.__setattr__(self, name, value)
         self._check()
@@ -34,7 +34,7 @@ class Fields:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Build from plain data; an unknown field is a `ValueError` that lists the known ones."""
-        hints = get_type_hints(cls)
+        hints = _hints(cls)
         for name in values:
             if name not in hints:
                 known = ", ".join(hints)
@@ -46,6 +46,16 @@ class Fields:
                 nested.from_dict(value) if nested and isinstance(value, Mapping) else value
             )
         return cls(**built)
+
+
+_HINTS: dict[Any, dict[str, Any]] = {}
+
+
+def _hints(cls: Any) -> dict[str, Any]:
+    """Kept: evaluating annotations takes most of the time in which a spec is made."""
+    if cls not in _HINTS:
+        _HINTS[cls] = get_type_hints(cls)
+    return _HINTS[cls]
 
 
 def _is_fields(hint: Any) -> bool:

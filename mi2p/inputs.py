@@ -22,10 +22,10 @@ from mi2p.data.views import View
 from mi2p.features import (
     PADDING,
     TEXTS_PER_CHUNK,
-    caches_maps,
     open_features,
     open_images,
     reads_pictures,
+    stored_features,
 )
 from mi2p.models import Batch
 from mi2p.runtime import Runtime
@@ -128,7 +128,8 @@ def prepare(data: DataSpec, model: ModelSpec, runtime: Runtime) -> Inputs:
         view=view_of(data),
     )
     # Skipped examples are the same for models that read no image: their rows are compared.
-    pictures = reads_pictures(data, model)
+    from_stores = stored_features(data, model)
+    pictures = reads_pictures(model, from_stores)
     if pictures or "maps" in model.frozen or data.on_bad_image == "skip":
         images = open_images(data, dataset, runtime)
         if data.on_bad_image == "fail":
@@ -139,13 +140,13 @@ def prepare(data: DataSpec, model: ModelSpec, runtime: Runtime) -> Inputs:
         check_splits(dataset, inputs.dataset)
     if model.textual is not None:
         inputs = replace(inputs, tokens=open_features("tokens", data, model.textual, runtime))
-    if "words" in model.frozen:
+    if "words" in from_stores:
         words = open_features("words", data, model.textual or "", runtime)
         inputs = replace(inputs, words=words, first_words=_starts(inputs.tokens))
-    if "maps" in model.frozen and not caches_maps(data):
-        logger.warning("%s", NOT_CACHED)
-    elif "maps" in model.frozen:
+    if "maps" in from_stores:
         inputs = replace(inputs, maps=open_features("maps", data, model.visual or "", runtime))
+    elif "maps" in model.frozen:
+        logger.warning("%s", NOT_CACHED)
     return inputs
 
 

@@ -87,40 +87,52 @@ def check_heads(model: ModelSpec, units: UnitSpec, modality: Modality, image_siz
 
     The message lists the counts that are legal for this image size (up to 16).
     """
+    if units.heads in legal_heads(model, units, modality, image_size, most=units.heads):
+        return
+    legal = ", ".join(map(str, legal_heads(model, units, modality, image_size)))
     if modality == "textual":
         width = textual_card(model.textual or "").width
-        if width % units.heads:
-            raise ValueError(
-                f"heads must divide the width of the textual backbone: {units.heads} does not "
-                f"divide {width} ({model.textual}); legal: {_listed(_divisors(width))}"
-            )
-        return
-    if units.head_mode == "project":
-        return
-    card = visual_card(model.visual or "")
-
-    def cells(tap: int, size: int) -> int:
-        return card.tap_side(tap, size) ** 2
-
-    refused = [tap for tap in units.attach if cells(tap, image_size) % units.heads]
-    if not refused:
-        return
-    deepest = refused[-1]
-    legal = _divisors(math.gcd(*(cells(tap, image_size) for tap in units.attach)))
-    larger = (image_size // 32 + step for step in range(1, units.heads + 1))
+        raise ValueError(
+            f"heads must divide the width of the textual backbone: {units.heads} does not "
+            f"divide {width} ({model.textual}); legal: {legal}"
+        )
+    refused = [n for n in _cells(model, units, image_size).items() if n[1] % units.heads]
+    deepest, cells = refused[-1]
+    larger = (32 * (image_size // 32 + step) for step in range(1, units.heads + 1))
     enough = next(
-        32 * k for k in larger if all(cells(t, 32 * k) % units.heads == 0 for t in units.attach)
+        size
+        for size in larger
+        if all(n % units.heads == 0 for n in _cells(model, units, size).values())
     )
     raise ValueError(
         f"heads must divide h*w at every attached block: {units.heads} does not divide "
-        f"{cells(deepest, image_size)} (block {deepest} at {image_size} px); "
-        f"legal at {image_size} px: {_listed(legal)}; {units.heads} is legal at {enough} px"
+        f"{cells} (block {deepest} at {image_size} px); "
+        f"legal at {image_size} px: {legal}; {units.heads} is legal at {enough} px"
     )
 
 
-def _divisors(number: int) -> list[int]:
-    return [h for h in range(1, MAX_LISTED_HEADS + 1) if number % h == 0]
+def legal_heads(
+    model: ModelSpec,
+    units: UnitSpec,
+    modality: Modality,
+    image_size: int,
+    *,
+    most: int = MAX_LISTED_HEADS,
+) -> tuple[int, ...]:
+    """The counts of heads up to `most` that are legal where `units` are attached.
+
+    `head_mode` "project" lifts the rule for a CNN: a text's width is the encoder's own choice.
+    """
+    if modality == "textual":
+        divided = textual_card(model.textual or "").width
+    elif units.head_mode == "project":
+        return tuple(range(1, most + 1))
+    else:
+        divided = math.gcd(*_cells(model, units, image_size).values())
+    return tuple(h for h in range(1, most + 1) if divided % h == 0)
 
 
-def _listed(numbers: list[int]) -> str:
-    return ", ".join(map(str, numbers))
+def _cells(model: ModelSpec, units: UnitSpec, image_size: int) -> dict[int, int]:
+    """h*w of the map at each tap with a unit."""
+    card = visual_card(model.visual or "")
+    return {tap: card.tap_side(tap, image_size) ** 2 for tap in units.attach}

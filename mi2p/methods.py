@@ -13,6 +13,7 @@ from typing import Literal
 
 from mi2p.backbones import textual_card, visual_card
 from mi2p.data.protocols import PROTOCOLS, protocol
+from mi2p.model_spec import LATE_FUSIONS
 from mi2p.options import BackboneOptions, data_spec, on_dataset
 from mi2p.plan import Plan, PlanRow
 from mi2p.spec import FusionSpec, ModelSpec
@@ -113,9 +114,7 @@ def _vilt(of: Backbones) -> ModelSpec:
     return ModelSpec(name="vilt", textual="vilt-b32-mlm" if pretrained else of.textual)
 
 
-_SCORE = FusionSpec(kind="score", joint_loss="fused+branches")
-_CONCAT = FusionSpec(kind="concat")
-_CROSS = FusionSpec(kind="cross_attention")
+_SCORE, _CONCAT, _CROSS = (LATE_FUSIONS[k] for k in ("score", "concat", "cross_attention"))
 
 METHODS: Mapping[str, Method] = MappingProxyType(
     {

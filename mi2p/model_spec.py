@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 from mi2p.backbones import textual_card, visual_card
@@ -93,6 +94,16 @@ class FusionSpec(Fields):
                     f"`{option}` is an option of {', '.join(takers)}, but the fusion is "
                     f"{self.kind!r}"
                 )
+
+
+LATE_FUSIONS: Mapping[str, FusionSpec] = MappingProxyType(
+    {
+        "concat": FusionSpec(kind="concat"),
+        "cross_attention": FusionSpec(kind="cross_attention"),
+        "score": FusionSpec(kind="score", joint_loss="fused+branches"),
+    }
+)
+"""The paper's three by their kind, as they are trained: the rows of Tables 3 and 4."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

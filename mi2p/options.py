@@ -6,12 +6,16 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
+
+from tyro.conf import arg
 
 from mi2p.data.protocols import protocol
-from mi2p.plan import Plan, PlanRow
+from mi2p.durations import parse_duration
 from mi2p.spec import OPTION_TAKERS, DataSpec, TrainSpec
 
+SEARCH_SEED = 1000
+"""Of all trials of a search. No table has it: what chose a configuration does not confirm it."""
 SMOKE_LIMIT = 48
 """Examples of each split with --smoke."""
 
@@ -63,7 +67,7 @@ class SweepOptions(DataOptions):
     seeds: tuple[int, ...] = (0, 1, 2)
     """A trial per row and seed; tables show mean and sample standard deviation over them."""
     rows: tuple[str, ...] = ()
-    """Run only these rows, by the key the plan prints; all by default."""
+    """Run only these rows: keys, patterns (me_*), dataset=..., PATH=VALUE. Default: all."""
     gpus_per_trial: float | None = None
     """GPUs of a trial: 0, a fraction, or 1. Default: 1 where the cluster has GPUs, else 0."""
     max_concurrent: int = 0
@@ -72,8 +76,30 @@ class SweepOptions(DataOptions):
     """Ray cluster to use: auto, or host:port. Default: a private one on this machine."""
     retry_failed: bool = False
     """Run trials again that ended with an error."""
+    force: tuple[str, ...] = ()
+    """Train these again: as in --rows, or seed=0. Old files go to replaced/ in --results."""
+    overrides: Annotated[tuple[str, ...], arg(name="set")] = ()
+    """PATH=VALUE in all rows that have it (train.lr=3e-5), KEYS:PATH=VALUE in some of them."""
+    search: int = 0
+    """Configurations to try per row on validation; --seeds train the best. 0: as declared."""
+    sampler: Literal["tpe", "gp", "random", "nsga2"] = "tpe"
+    """What suggests configurations."""
+    scheduler: Literal["none", "asha", "median"] = "none"
+    """What ends hopeless trials of a search early."""
+    against: Literal["added_parameters", "seconds"] | None = None
+    """To be small beside a high metric: parameters, or seconds. None: the metric alone."""
+    in_flight: int = 4
+    """Configurations of a row at a time; a suggestion knows the results of those before."""
+    storage: str | None = None
+    """Optuna studies: a journal file or sqlite:///FILE. Default: --results/studies.journal."""
+    time_budget: str | None = None
+    """Stop after 90m, 1h30m or so and make the table of what is there. None: no limit."""
     dry_run: bool = False
-    """Print the plan and stop."""
+    """Print the plan and, after short probes, its price; then stop."""
+    print_command: str | None = None
+    """Print the command that trains this row (as in --rows) with all its values; then stop."""
+    collect: bool = False
+    """Make the table of what is there; train nothing."""
     yes: bool = False
     """Do not ask before starting."""
     smoke: bool = False
@@ -92,8 +118,26 @@ class SweepOptions(DataOptions):
             )
         if self.gpus_per_trial is not None and not 0 <= self.gpus_per_trial <= 1:
             raise ValueError(f"--gpus-per-trial must be in 0 ... 1, but got {self.gpus_per_trial}")
-        if self.max_concurrent < 0:
-            raise ValueError(f"--max-concurrent must be >= 0, but got {self.max_concurrent}")
+        for option, least in (("max_concurrent", 0), ("search", 0), ("in_flight", 1)):
+            value = getattr(self, option)
+            if value < least:
+                name = option.replace("_", "-")
+                raise ValueError(f"--{name} must be >= {least}, but got {value}")
+        if self.time_budget is not None:
+            try:
+                parse_duration(self.time_budget)
+            except ValueError as error:
+                raise ValueError(f"--time-budget: {error}") from error
+        if self.against and self.scheduler != "none":
+            raise ValueError(
+                "--scheduler must be none beside --against: trials cannot be compared before "
+                f"their end by two objectives, but got {self.scheduler}"
+            )
+        if SEARCH_SEED in self.seeds:
+            raise ValueError(
+                f"--seeds must not have {SEARCH_SEED}, at which searches train, but got "
+                f"{self.seeds}"
+            )
 
     def limit(self) -> int:
         return SMOKE_LIMIT if self.smoke else 0
@@ -151,12 +195,3 @@ def on_dataset(options: OptionsT, name: str, names: Sequence[str]) -> OptionsT:
 def chosen_seeds(options: SweepOptions) -> tuple[int, ...]:
     """A row's seeds."""
     return options.seeds[:1] if options.smoke else options.seeds
-
-
-def chosen_rows(plan: Plan, keys: tuple[str, ...]) -> tuple[PlanRow, ...]:
-    """The rows with these keys (all when there are none); an unknown key lists the known ones."""
-    known = list(plan.methods)
-    for key in keys:
-        if key not in known:
-            raise ValueError(f"--rows: no row {key!r}; the rows are {', '.join(known)}")
-    return tuple(row for row in plan.rows if not keys or row.key in keys)

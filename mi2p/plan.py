@@ -8,13 +8,40 @@ made of the trials that the plan names.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mi2p.files import write_whole
 from mi2p.spec import TrialSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Searched:
+    """How the configuration of a row was chosen on validation."""
+
+    study: str
+    """Its name in the storage."""
+    sampler: str
+    scheduler: str
+    against: str | None
+    """The second objective, made small, such as `added_parameters`; None: there was only one."""
+    wanted: int
+    """Configurations that were asked for: the budget."""
+    tried: int
+    """Different configurations that are over: finished, pruned or failed."""
+    pruned: int
+    failed: int
+    metric: str
+    """What was maximised, such as `val/accuracy`."""
+    best: float
+    """Its value for the chosen configuration, at the seed of the search."""
+    first: float | None
+    """The same of the row as it is declared, which is tried first; None if that did not finish."""
+    trials: tuple[str, ...]
+    """Ids of the trials of all different configurations that were suggested, in that order, also
+    of those that are not over; the first is the row as it is declared."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +55,8 @@ class PlanRow:
     paper: str
     """The method's name in the paper's table."""
     specs: tuple[TrialSpec, ...]
+    searched: Searched | None = None
+    """None for a row that is trained as it is declared."""
 
     @property
     def dataset(self) -> str:
@@ -42,7 +71,7 @@ class Plan:
     name: str
     """Stem of the table's files, such as `table5-openclipart`."""
     table: int
-    """The number of the table in the paper."""
+    """The number of the table in the paper; 0 for one that the paper does not have."""
     rows: tuple[PlanRow, ...]
 
     @property
@@ -67,6 +96,29 @@ class Plan:
                     seen.add(spec.trial_id)
                     yield spec
 
+    def changed(self, change: Callable[[PlanRow], PlanRow], name: str) -> Plan:
+        """The plan called `name` with other trials in the rows that are trained.
+
+        `change` gives such a row with as many specs as it had; averages are then of these.
+        """
+        ids: dict[str, str] = {}
+        rows = []
+        for row in self.rows:  # parts come before what averages them
+            if row.specs[0].averages:
+                specs = tuple(
+                    replace(spec, averages=tuple(ids[part] for part in spec.averages))
+                    for spec in row.specs
+                )
+                row = replace(row, specs=specs)
+            else:
+                old, row = row, change(row)
+                ids |= {
+                    before.trial_id: after.trial_id
+                    for before, after in zip(old.specs, row.specs, strict=True)
+                }
+            rows.append(row)
+        return Plan(name=name, table=self.table, rows=tuple(rows))
+
     def write(self, results: Path) -> Path:
         """Keep the plan in `results/plans`; whole or not at all."""
         path = results / "plans" / f"{self.name}.json"
@@ -78,6 +130,7 @@ class Plan:
                 "key": row.key,
                 "label": row.label,
                 "paper": row.paper,
+                "searched": asdict(row.searched) if row.searched else None,
                 "trials": {spec.trial_id: spec.to_dict() for spec in row.specs},
             }
             for row in self.rows
@@ -98,10 +151,16 @@ def read_plan(path: Path) -> Plan:
             label=row["label"],
             paper=row["paper"],
             specs=tuple(_spec(path, *trial) for trial in row["trials"].items()),
+            # Plans from before there were searches have no such entry.
+            searched=_searched(row["searched"]) if row.get("searched") else None,
         )
         for row in plain["rows"]
     )
     return Plan(name=plain["name"], table=plain["table"], rows=rows)
+
+
+def _searched(plain: dict[str, Any]) -> Searched:
+    return Searched(**(plain | {"trials": tuple(plain["trials"])}))
 
 
 def _spec(path: Path, trial_id: str, plain: dict[str, Any]) -> TrialSpec:

@@ -105,7 +105,7 @@ def prepare_stores(
     Bad images end this with BadImages, which names their report in the folder `reports`, or are
     reported there and left out, as the spec says. Raises what loading weights raises.
     """
-    from mi2p.features import caches_maps, recipes
+    from mi2p.features import recipes, stored_features
     from mi2p.inputs import NOT_CACHED
     from mi2p.models.weights import weights_fingerprint
 
@@ -127,12 +127,8 @@ def prepare_stores(
         for recipe in recipes(data, model, runtime):
             if recipe.label not in runtime.prepared:
                 _make_shown(console, recipe, runtime, make)
-    if any(_reads_maps(model) and not caches_maps(data) for data, model in pairs):
+    if any(stored_features(data, model) != model.frozen for data, model in pairs):
         console.print(f"note: {NOT_CACHED}")
-
-
-def _reads_maps(model: ModelSpec) -> bool:
-    return "maps" in model.frozen
 
 
 def _report_failures(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from mi2p.plan import Plan, PlanRow
-from mi2p.spec import TrialSpec
+from mi2p.plan import Plan, PlanRow, read_plan
+from mi2p.source import Job, Source
 from mi2p.store import Store
 
 WIDTH = 80
@@ -29,26 +29,34 @@ def make_console() -> Console:
 
 
 def print_plan(
-    console: Console, plan: Plan, states: Mapping[str, str], wanted: Collection[str]
+    console: Console,
+    plan: Plan,
+    states: Mapping[str, str],
+    wanted: Collection[str],
+    results: Path,
 ) -> None:
     """Rows x seeds: done, failed, to run, and of several data sets the same for each.
 
-    `states` maps a trial's id to one of these; of those to run only the `wanted` ids count.
+    `states` maps a trial's id to one of these; of those to run only the `wanted` ids count. How
+    many of all these are of other tables in `results` as well is told beside them.
     """
     table = Table(box=None, pad_edge=False, title=plan.name, title_justify="left")
     table.add_column("row key", no_wrap=True)
     table.add_column("row", overflow="fold")
-    for name in STATES:
+    for name in (*STATES, "shared"):
         table.add_column(name, justify="right", no_wrap=True)
+    elsewhere = shared_trials(results, plan)
 
     def counts(rows: Iterable[PlanRow]) -> list[int]:
-        found = Counter(
-            states[spec.trial_id]
+        counted = [
+            spec.trial_id
             for row in rows
             for spec in row.specs
             if states[spec.trial_id] != "to run" or spec.trial_id in wanted
-        )
-        return [found[name] for name in STATES]
+        ]
+        found = Counter(states[trial_id] for trial_id in counted)
+        shared = sum(trial_id in elsewhere for trial_id in counted)
+        return [*(found[name] for name in STATES), shared]
 
     def add(key: str, label: str, rows: Iterable[PlanRow]) -> None:
         table.add_row(key, label, *(str(n) if n else "." for n in counts(rows)))
@@ -60,8 +68,25 @@ def print_plan(
         add("", f"all on {dataset}", [row for row in plan.rows if row.dataset == dataset])
     console.print(table)
     data_sets = f" x {len(plan.datasets)} data sets" if several else ""
-    told = ", ".join(f"{n} {name}" for n, name in zip(counts(plan.rows), STATES, strict=True))
-    console.print(f"{len(plan.methods)} rows{data_sets} x {len(plan.rows[0].specs)} seeds: {told}")
+    *of_states, shared = counts(plan.rows)
+    told = ", ".join(f"{n} {name}" for n, name in zip(of_states, STATES, strict=True))
+    console.print(
+        f"{len(plan.methods)} rows{data_sets} x {len(plan.rows[0].specs)} seeds: {told}; "
+        f"{shared} shared with other tables"
+    )
+
+
+def shared_trials(results: Path, plan: Plan) -> set[str]:
+    """Ids of the plan's trials that another plan kept in `results` has, too.
+
+    A plan that cannot be read (its specs are of another version) shares nothing.
+    """
+    others = set[str]()
+    for path in sorted((results / "plans").glob("*.json")):
+        if path.stem != plan.name:
+            with suppress(ValueError, TypeError, LookupError, AttributeError, OSError):
+                others.update(spec.trial_id for spec in read_plan(path).specs())
+    return others.intersection(spec.trial_id for spec in plan.specs())
 
 
 def print_failures(console: Console, results: Path, plan: Plan) -> None:
@@ -105,11 +130,9 @@ def outcome(row: Mapping[str, Any]) -> str:
 class Progress:
     """Live lines on a terminal; elsewhere one line per trial that ended."""
 
-    def __init__(self, console: Console, plan: Plan, total: int) -> None:
-        self.console, self.total = console, total
-        self.labels = labels(plan)
-        self.specs: dict[str, TrialSpec] = {spec.trial_id: spec for spec in plan.specs()}
-        self.running: dict[str, Mapping[str, Any]] = {}
+    def __init__(self, console: Console, source: Source) -> None:
+        self.console, self.source = console, source
+        self.running: dict[str, tuple[Job, Mapping[str, Any]]] = {}
         self.done = self.failed = 0
         self.start = time.monotonic()
 
@@ -122,36 +145,36 @@ class Progress:
         with Live(get_renderable=self._view, console=self.console, refresh_per_second=2):
             yield
 
-    def started(self, trial_id: str) -> None:
+    def started(self, job: Job) -> None:
         """A trial got its place."""
-        self.running.setdefault(trial_id, {})
+        self.running.setdefault(job.spec.trial_id, (job, {}))
 
     def reported(self, trial_id: str, record: Mapping[str, Any]) -> None:
         """A trial finished an epoch."""
-        self.running[trial_id] = record
+        if trial_id in self.running:
+            self.running[trial_id] = (self.running[trial_id][0], record)
 
-    def ended(self, trial_id: str, row: Mapping[str, Any]) -> None:
+    def ended(self, job: Job, row: Mapping[str, Any]) -> None:
         """A trial is over and left `row`."""
-        self.running.pop(trial_id, None)
+        self.running.pop(job.spec.trial_id, None)
         self.done += 1
         self.failed += row["status"] == "error"
         self.console.print(
-            f"[{self.done}/{self.total}] {self.labels[trial_id]}: {outcome(row)}", markup=False
+            f"[{self.done}/{self.source.total}] {job.label}: {outcome(row)}", markup=False
         )
 
     def _view(self) -> RenderableType:
-        elapsed = time.monotonic() - self.start
-        left = elapsed / self.done * (self.total - self.done) if self.done else None
+        elapsed, total = time.monotonic() - self.start, self.source.total
+        left = elapsed / self.done * (total - self.done) if self.done else None
         line = (
-            f"{self.done}/{self.total} done, {len(self.running)} running, {self.failed} failed"
+            f"{self.done}/{total} done, {len(self.running)} running, {self.failed} failed"
             f" | {_clock(elapsed)} elapsed, {_clock(left) if left is not None else '?'} left"
         )
         lines = [Text(line, style="bold", no_wrap=True, overflow="ellipsis")]
-        for trial_id, record in self.running.items():
-            epochs = self.specs[trial_id].train.epochs
+        for job, record in self.running.values():
+            epochs = job.spec.train.epochs
             at = f"epoch {int(record.get('epoch', 0))}/{epochs}  {_short(record)}"
-            text = f"  {self.labels[trial_id]}  {at}"
-            lines.append(Text(text, no_wrap=True, overflow="ellipsis"))
+            lines.append(Text(f"  {job.label}  {at}", no_wrap=True, overflow="ellipsis"))
         return Group(*lines)
 
 

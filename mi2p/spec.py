@@ -21,6 +21,8 @@ from mi2p.model_spec import FusionSpec, ModelSpec, UnitSpec
 __all__ = ["DataSpec", "FusionSpec", "ModelSpec", "TrainSpec", "TrialSpec", "UnitSpec"]
 
 ID_LENGTH = 12
+LEAST_MICRO_BATCH = 4
+"""The smallest micro-batch that a trial takes."""
 
 OPTION_TAKERS: Mapping[str, tuple[str, ...]] = {
     "clean": ("crisismmd",),
@@ -121,8 +123,8 @@ class TrainSpec(Fields):
             visual_lr_multiplier=self.visual_lr_multiplier,
         )
         require(
-            self.micro_batch == 0 or 4 <= self.micro_batch < self.batch_size,
-            "micro_batch is 0, or from 4 to less than batch_size",
+            self.micro_batch == 0 or LEAST_MICRO_BATCH <= self.micro_batch < self.batch_size,
+            f"micro_batch is 0, or from {LEAST_MICRO_BATCH} to less than batch_size",
             micro_batch=self.micro_batch,
             batch_size=self.batch_size,
         )

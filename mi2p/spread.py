@@ -1,4 +1,4 @@
-"""Make stores with all machines of a Ray cluster, and leave a copy on each.
+"""Make stores with all machines of a Ray cluster, leave a copy on each, and probe trials there.
 
 Ray Data hands the chunks of a recipe to one worker per CPU (or GPU) and brings them back in
 order; the driver writes the store. Then the file is copied to every node whose cache folder does
@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import logging
 import pickle
+import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import ray
@@ -23,7 +25,12 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from mi2p.data.cache import Chunk, Recipe, Stored, expanded, open_store, stored
 from mi2p.data.images import DECODE_WORKERS
 from mi2p.files import whole
+from mi2p.pricing import Probe
 from mi2p.runtime import Runtime
+from mi2p.spec import TrialSpec
+
+if TYPE_CHECKING:
+    from mi2p.trainable import Places
 
 SPREAD_FROM = 1000
 """Examples from which it is worth starting workers, each of which imports torch for seconds."""
@@ -158,3 +165,49 @@ class _Receiver:
 
     def finish(self) -> None:
         self.writing.close()  # closes the file, then gives it its name
+
+
+def probe_all(
+    shapes: Mapping[str, TrialSpec],
+    places: Mapping[str, Places],
+    resources: Mapping[str, float],
+    slots: int,
+    progress: Callable[[int], None] = lambda done: None,
+) -> tuple[dict[str, Probe], float]:
+    """The probe of each shape, and the seconds that a worker needs before its first trial.
+
+    `slots` run at a time with the `resources` of trials, so that they load the machines as the
+    sweep will. `places` are those of each data set. RuntimeError names a trial whose probe fails.
+    """
+    from mi2p.probing import run_probe
+
+    # A worker that died of its probe would die of it again.
+    task = ray.remote(max_retries=0)(run_probe).options(
+        num_cpus=resources["cpu"], num_gpus=resources.get("gpu", 0)
+    )
+    submitted, left = time.time(), dict(shapes)
+    running: dict[ray.ObjectRef, str] = {}
+    found: dict[str, Mapping[str, Any]] = {}
+    while left or running:
+        while left and len(running) < slots:
+            shape = next(iter(left))
+            spec = left.pop(shape)
+            running[task.remote(spec.to_dict(), asdict(places[spec.data.name]))] = shape
+        (ended,), _ = ray.wait(list(running))
+        shape = running.pop(ended)
+        try:
+            found[shape] = ray.get(ended)
+        except ray.exceptions.RayError as error:
+            raise RuntimeError(f"a probe of {_told(shapes[shape])} failed: {error}") from error
+        progress(len(found))
+    ready: dict[str, float] = {}
+    for of_shape in sorted(found.values(), key=lambda one: one["ready"]):
+        ready.setdefault(of_shape["process"], of_shape["ready"] - submitted)
+    probes = {shape: Probe(**found[shape]["probe"]) for shape in shapes}
+    return probes, max(ready.values(), default=0.0)
+
+
+def _told(spec: TrialSpec) -> str:
+    model = spec.model
+    units = f" with units at {model.units.attach}" if model.units else ""
+    return f"{model.name}{units} on {spec.data.name}"

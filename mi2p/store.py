@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import pandas as pd
 import pyarrow as pa
@@ -26,6 +26,7 @@ from mi2p.spec import DataSpec, FusionSpec, ModelSpec, TrainSpec, TrialSpec, Uni
 
 Status = Literal["done", "pruned", "error"]
 Row = Mapping[str, Any]
+Decoded = TypeVar("Decoded")
 
 METRICS = ("loss", "accuracy", "macro_f1", "micro_f1", "weighted_f1")
 ENVIRONMENT = (
@@ -170,11 +171,60 @@ class Store:
             ) from error
         return rows[0]
 
+    def predictions_file(self, trial_id: str) -> Path:
+        """Where the predictions of a finished trial are; `FileNotFoundError` if they are not."""
+        path = self._path("predictions", trial_id)
+        if not path.exists():
+            raise FileNotFoundError(
+                f"trial {trial_id} is done, but its predictions are not in {path}; delete its row "
+                "in trials/ to run it again"
+            )
+        return path
+
+    def predictions(
+        self,
+        trial_id: str,
+        decode: Callable[[pa.Table], Decoded],
+        columns: Sequence[str] = PREDICTION_SCHEMA.names,
+    ) -> Decoded:
+        """What `decode` makes of these columns of a finished trial's predictions.
+
+        `FileNotFoundError` if it has none; `ValueError` for a damaged file, also where that shows
+        in `decode` only.
+        """
+        path = self.predictions_file(trial_id)
+        try:
+            return decode(pq.read_table(path, columns=list(columns), schema=PREDICTION_SCHEMA))
+        # A damaged page can also give lists that fit no array, or bytes that are no text.
+        except (pa.ArrowException, OSError, ValueError, IndexError) as error:
+            why = " ".join(str(error).split())
+            raise ValueError(
+                f"{path} is not readable as predictions of a finished trial ({why}); delete it "
+                f"and {Path('trials', path.name)}, and run the sweep again"
+            ) from error
+
     def discard_error(self, trial_id: str) -> None:
         """Forget that a trial failed, so that it runs again; a finished one stays."""
         row = self.trial(trial_id)
         if row is not None and row["status"] == "error":
             self._path("trials", trial_id).unlink(missing_ok=True)
+
+    def set_aside(self, trial_id: str, folder: Path) -> None:
+        """Move all that a trial left to `folder`, of the same form; what is not there is no error.
+
+        It counts as to run from the first move on, so that a stop in between leaves no row without
+        predictions. `FileExistsError`, before anything is moved, if `folder` has such a file.
+        """
+        moves = {}
+        for kind in ("trials", "predictions", "epochs"):
+            source, target = self._path(kind, trial_id), Store(folder)._path(kind, trial_id)
+            if source.exists():
+                if target.exists():
+                    raise FileExistsError(f"{target} is there; it is not replaced by {source}")
+                moves[source] = target
+        for source, target in moves.items():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source.rename(target)
 
     def _path(self, kind: str, trial_id: str) -> Path:
         return self.folder / kind / f"{trial_id}.parquet"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,17 +17,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from mi2p import metrics
 from mi2p.checkpoint import Checkpoints
 from mi2p.inputs import Inputs, prepare
 from mi2p.legality import require
-from mi2p.models import Batch, Classifier, build
+from mi2p.models import Classifier, build
 from mi2p.models.memory import checkpoint_activations
-from mi2p.parameters import parameter_groups, pretrained_weights
+from mi2p.parameters import pretrained_weights
 from mi2p.runtime import Runtime, bfloat16, device_name
 from mi2p.spec import TrialSpec
+from mi2p.steps import autocast, epoch_batches, loss, make_optimiser, step
 
 EVALUATION_BATCH = 64
 
@@ -67,6 +66,13 @@ def fit(spec: TrialSpec, runtime: Runtime, on_epoch: OnEpoch | None = None) -> O
 
     `ValueError` for a spec that averages trials: nothing is trained for it (`mi2p.averages`).
     """
+    run = begin(spec, runtime)
+    run.train(on_epoch)
+    return run.outcome()
+
+
+def begin(spec: TrialSpec, runtime: Runtime) -> Run:
+    """Open what `spec` reads and build its model, ready to be trained."""
     require(not spec.averages, "a trial that is trained averages none", averages=spec.averages)
     device = runtime.make_deterministic()
     inputs = prepare(spec.data, spec.model, runtime)
@@ -80,12 +86,10 @@ def fit(spec: TrialSpec, runtime: Runtime, on_epoch: OnEpoch | None = None) -> O
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if runtime.checkpoint_activations:
         checkpoint_activations(model)
-    run = _Run(spec, model, inputs, device, runtime.checkpoints)
-    run.train(on_epoch)
-    return run.outcome()
+    return Run(spec, model, inputs, device, runtime.checkpoints)
 
 
-class _Run:
+class Run:
     """The state of one training run: model, optimiser, history."""
 
     def __init__(
@@ -98,9 +102,7 @@ class _Run:
     ) -> None:
         self.spec, self.model, self.inputs, self.device = spec, model, inputs, device
         self.multilabel = inputs.dataset.multilabel
-        self.optimiser = torch.optim.Adam(
-            parameter_groups(model, spec), weight_decay=spec.train.weight_decay, fused=True
-        )
+        self.optimiser = make_optimiser(model, spec)
         self.history: list[dict[str, float]] = []
         self.checkpoints = Checkpoints(checkpoints) if checkpoints else None
         self.best_weights: dict[str, Tensor] | None = None
@@ -155,36 +157,15 @@ class _Run:
         augment = None
         if self.spec.data.augment != "none":
             augment = np.random.default_rng(seed.spawn(1)[0])
-        # Equal parts, so that no batch is too small for BatchNorm.
-        batches = np.array_split(rows, -(-len(rows) // self.spec.train.batch_size))
+        batches = epoch_batches(self.spec.train, rows)
         self.model.train()
         total = 0.0
-        for step, part in enumerate(batches, start=1):
-            self.optimiser.zero_grad(set_to_none=True)
-            for rows_now in self._micro_batches(part):
-                value = self._loss(self.inputs.batch(rows_now, self.device, augment))
-                if not torch.isfinite(value):
-                    raise FloatingPointError(
-                        f"loss is {value.item()} at epoch {epoch}, step {step} of {len(batches)} "
-                        f"(lr {self.spec.train.lr:g})"
-                    )
-                (value * (len(rows_now) / len(part))).backward()
-                total += value.item() * len(rows_now)
-            self.optimiser.step()
+        for number, parts in enumerate(batches, start=1):
+            read = (self.inputs.batch(part, self.device, augment) for part in parts)
+            size = sum(map(len, parts))
+            where = f"epoch {epoch}, step {number} of {len(batches)} (lr {self.spec.train.lr:g})"
+            total += step(self.model, self.optimiser, read, size=size, where=where)
         return total / len(rows)
-
-    def _micro_batches(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-        """Equal parts of a batch, none larger than a micro-batch may be."""
-        largest = self.spec.train.micro_batch or len(rows)
-        return np.array_split(rows, -(-len(rows) // largest))
-
-    def _loss(self, batch: Batch) -> Tensor:
-        """The sum over all predictions of the model that are supervised."""
-        with self._autocast():
-            supervised = self.model.supervised(batch)
-        assert batch.labels is not None
-        first, *others = (loss(logits.float(), batch.labels) for logits in supervised)
-        return sum(others, start=first)
 
     @torch.no_grad()
     def _evaluate(self, split: str) -> tuple[Predictions, dict[str, float]]:
@@ -193,7 +174,7 @@ class _Run:
         rows = self.inputs.rows(split)
         parts = []
         for part in np.split(rows, range(EVALUATION_BATCH, len(rows), EVALUATION_BATCH)):
-            with self._autocast():
+            with autocast(self.device):
                 parts.append(self.model(self.inputs.batch(part, self.device)).float())
         logits = torch.cat(parts).cpu()
         labels = self.inputs.labels[rows]
@@ -213,10 +194,6 @@ class _Run:
             probabilities=probabilities,
         )
         return kept, {f"{split}/{name}": value for name, value in found.items()}
-
-    def _autocast(self) -> AbstractContextManager[object]:
-        """bfloat16 where the device computes in it; a CPU trains in float32, which is faster."""
-        return torch.autocast("cuda", torch.bfloat16, enabled=bfloat16(self.device))
 
     def _keep(self, *, is_best: bool) -> Path | None:
         weights = self.model.trained_state()
@@ -256,10 +233,3 @@ class _Run:
             "images_left_out": int((~self.inputs.usable).sum()),
             "seconds": self.seconds,
         }
-
-
-def loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy, or binary cross-entropy when labels (B, K) are indicators."""
-    if labels.dim() == 2:
-        return F.binary_cross_entropy_with_logits(logits, labels)
-    return F.cross_entropy(logits, labels)

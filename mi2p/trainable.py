@@ -1,4 +1,4 @@
-"""The Ray Tune adapter: one trial in a worker process, and what the driver hears of it."""
+"""The Ray Tune adapter: one trial in a worker process."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def execute(
             raise
         finally:
             curves.close()
-            _release_memory()
+            release_memory()
         _forget(folder)
 
 
@@ -137,7 +137,7 @@ def _forget(folder: Path) -> None:
     Checkpoints(folder).remove()
 
 
-def _release_memory() -> None:
+def release_memory() -> None:
     """Give what the trial freed back to the system: a reused worker runs many trials, and with
     WORKER_ENVIRONMENT glibc keeps the pieces between them until they fill the machine."""
     gc.collect()
@@ -172,41 +172,3 @@ class _Curves:
     def close(self) -> None:
         if self.writer is not None:
             self.writer.close()
-
-
-class Watcher(tune.Callback):
-    """Passes what Tune hears of trials on to the sweep, by the trial's own id."""
-
-    def __init__(
-        self,
-        on_start: Callable[[str], None],
-        on_report: Callable[[str, Mapping[str, float]], None],
-        on_end: Callable[[str, str | None], None],
-    ) -> None:
-        """`on_end` gets the id and, for a trial whose process died or raised, why."""
-        self.on_start, self.on_report, self.on_end = on_start, on_report, on_end
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles callbacks for its own restore, which is not used here."""
-        return {}
-
-    def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        self.on_start(_id_of(trial))
-
-    def on_trial_result(
-        self, iteration: int, trials: Any, trial: Any, result: Mapping[str, Any], **info: Any
-    ) -> None:
-        self.on_report(_id_of(trial), result)
-
-    def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        self.on_end(_id_of(trial), None)
-
-    def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        reason = "the worker died"
-        if trial.error_file:
-            reason = Path(trial.error_file).read_text(encoding="utf-8")
-        self.on_end(_id_of(trial), reason)
-
-
-def _id_of(trial: Any) -> str:
-    return TrialSpec.from_dict(trial.config["trial"]["spec"]).trial_id

@@ -39,8 +39,9 @@ def plan(options: Options) -> Plan:
 if __name__ == "__main__":
     import tyro
 
+    chosen = tyro.cli(Options, config=(tyro.conf.FlagCreatePairsOff,))
+
     from analysis.table3 import write
     from mi2p.sweep import main
 
-    chosen = tyro.cli(Options, config=(tyro.conf.FlagCreatePairsOff,))
-    main(chosen, plan, write)
+    main(chosen, plan, write, fixed=("model.fusion.kind",))

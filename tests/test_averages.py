@@ -355,4 +355,4 @@ def test_damaged_predictions_of_a_part_say_what_to_delete(lab: Lab) -> None:
     path.write_bytes(path.read_bytes()[:100])
     (row,) = lab.average()
     assert row["status"] == "error"
-    assert str(path) in row["error"] and "delete it and the row" in row["error"]
+    assert str(path) in row["error"] and f"delete it and trials/{path.name}" in row["error"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mi2p.legality import require
+from mi2p.legality import legal_heads, require
 from mi2p.spec import DataSpec, FusionSpec, ModelSpec, TrainSpec, TrialSpec, UnitSpec
 
 BASE = TrialSpec(
@@ -68,6 +68,36 @@ def test_every_refused_count_names_a_size_at_which_it_is_legal() -> None:
             )  # block 4 has the fewest cells: no smaller size would do
         else:
             pytest.fail(f"{heads} heads cannot divide the single cell of block 4")
+
+
+@pytest.mark.parametrize("image_size", [32, 64, 128, 160, 224, 256])
+@pytest.mark.parametrize("attach", [(1,), (4,), (1, 3), (1, 2, 3, 4)])
+def test_the_legal_counts_are_those_with_which_a_trial_can_be_declared(
+    image_size: int, attach: tuple[int, ...]
+) -> None:
+    def declared(heads: int) -> bool:
+        try:
+            me_cnn(image_size=image_size, attach=attach, heads=heads)
+        except ValueError:
+            return False
+        return True
+
+    one = UnitSpec(attach=attach, heads=1)
+    legal = legal_heads(BASE.model, one, "visual", image_size)
+    assert legal == tuple(h for h in range(1, 17) if declared(h))
+    more = legal_heads(BASE.model, one, "visual", image_size, most=70)
+    assert more == tuple(h for h in range(1, 71) if declared(h))
+
+
+def test_the_legal_counts_by_hand() -> None:
+    every, last = UnitSpec(attach=(1, 2, 3, 4), heads=1), UnitSpec(attach=(4,), heads=1)
+    assert legal_heads(BASE.model, every, "visual", 224) == (1, 7)  # 49 cells in block 4
+    assert legal_heads(BASE.model, every, "visual", 256) == (1, 2, 4, 8, 16)  # 64
+    assert legal_heads(BASE.model, last, "visual", 32) == (1,)
+    projected = replace(every, head_mode="project")
+    assert legal_heads(BASE.model, projected, "visual", 224, most=3) == (1, 2, 3)
+    assert legal_heads(BASE.model, every, "textual", 224) == (1, 2, 3, 4, 6, 8, 12, 16)  # 384
+    assert legal_heads(BASE.model, projected, "textual", 224, most=5) == (1, 2, 3, 4)
 
 
 @pytest.mark.parametrize("head_mode", ["strict", "project"])

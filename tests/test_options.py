@@ -1,4 +1,4 @@
-"""The shared command line: values that cannot be meant, rows by key, what a data set decides."""
+"""The shared command line: values that cannot be meant, and what a data set decides."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from mi2p.data.protocols import PROTOCOLS, protocol
 from mi2p.options import (
     BackboneOptions,
     SweepOptions,
-    chosen_rows,
     chosen_seeds,
     data_spec,
     on_dataset,
@@ -38,32 +37,16 @@ ROOT = Path(__file__).parents[1]
         ({"seeds": (-1,)}, "from 0 up"),
         ({"gpus_per_trial": -0.5}, r"--gpus-per-trial must be in 0 \.\.\. 1, but got -0\.5"),
         ({"max_concurrent": -1}, "--max-concurrent must be >= 0, but got -1"),
+        ({"search": -1}, "--search must be >= 0, but got -1"),
+        ({"in_flight": 0}, "--in-flight must be >= 1, but got 0"),
+        ({"time_budget": "90"}, "--time-budget: a length of time .* such as 90m, .* got '90'"),
+        ({"against": "seconds", "scheduler": "asha"}, "--scheduler must be none beside --against"),
+        ({"seeds": (0, 1000)}, r"--seeds must not have 1000, .* but got \(0, 1000\)"),
     ],
 )
 def test_values_that_cannot_be_meant_are_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SweepOptions(**wrong)
-
-
-def test_rows_are_chosen_by_key_in_the_tables_order() -> None:
-    table = plan(Options())
-    chosen = chosen_rows(table, ("me_bert-1-6", "cnn"))
-    assert [row.key for row in chosen] == ["cnn", "me_bert-1-6"]
-    assert chosen_rows(table, ()) == table.rows
-
-
-def test_an_unknown_row_lists_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="no row 'me_cnn-5'; the rows are cnn, me_cnn-1, "):
-        chosen_rows(plan(Options()), ("me_cnn-5",))
-
-
-def test_a_key_chooses_the_rows_of_all_data_sets() -> None:
-    table = compare_crisismmd.plan(compare_crisismmd.Options())
-    chosen = chosen_rows(table, ("gmu",))
-    assert [row.dataset for row in chosen] == [f"crisismmd_task{n}" for n in (1, 2, 3)]
-    with pytest.raises(ValueError, match=r"no row 'GMU'; .* cnn, bert, [^c]") as refused:
-        chosen_rows(table, ("GMU",))
-    assert str(refused.value).count("centralnet") == 1  # each key once
 
 
 def test_the_data_set_decides_what_is_not_asked_for() -> None:

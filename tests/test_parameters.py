@@ -37,6 +37,7 @@ def with_rates(name: str, **train: Any) -> TrialSpec:
                 "textual.backbone": 1e-3,
                 "textual.units": 3e-3,
                 "fusion": 1e-2,
+                "head": 1e-2,
             },
         ),
         (

@@ -1,4 +1,4 @@
-"""Stores made by a cluster: the same bytes, in order, with a copy on each node."""
+"""Stores made by a cluster: the same bytes, in order, with a copy on each node; and probes."""
 
 from __future__ import annotations
 
@@ -125,3 +125,60 @@ def test_a_cluster_makes_the_same_stores_and_each_node_keeps_a_copy(
             assert (tmp_path / node / "cache" / name).read_bytes() == here, (node, name)
     left = [p.name for p in tmp_path.glob("*/cache/.*")]
     assert not left  # no half copies
+
+
+PROBING = """
+import sys, time
+from dataclasses import replace
+from pathlib import Path
+
+import ray
+
+from mi2p.pricing import shapes
+from mi2p.spec import DataSpec, ModelSpec, TrainSpec, TrialSpec
+from mi2p.spread import probe_all
+from mi2p.trainable import Places
+
+folder = Path(sys.argv[1])
+ray.init(num_cpus=2, log_to_driver=False, runtime_env={"env_vars": {"PYTHONPATH": sys.argv[2]}})
+places = Places(
+    results=str(folder / "results"),
+    cache=str(folder / "cache"),
+    data=str(folder / "planted"),
+    weights=None,
+)
+data = DataSpec(name="openclipart", image_size=64, max_tokens=12, limit=48)
+train = TrainSpec(lr=1e-3, batch_size=16, epochs=1)
+cnn = TrialSpec(data=data, model=ModelSpec(name="cnn", visual="tiny_densenet"), train=train)
+bert = replace(cnn, model=ModelSpec(name="bert", textual="tiny_bert"))
+wanted = shapes([cnn, bert, replace(cnn, seed=1)])
+done, start = [], time.time()
+probes, startup = probe_all(wanted, {"openclipart": places}, {"cpu": 1}, 1, done.append)
+took = time.time() - start
+assert list(probes) == list(wanted) and done == [1, 2], (probes, done)
+assert all(found.step_seconds > 0 and found.train == 48 for found in probes.values())
+assert 0 < startup < took, (startup, took)
+assert not (folder / "results").exists()
+
+ruined = replace(cnn, train=replace(train, lr=1e38))
+try:
+    probe_all(shapes([ruined]), {"openclipart": places}, {"cpu": 1}, 2)
+except RuntimeError as error:
+    print(error)
+"""
+
+
+@pytest.mark.slow
+def test_trials_are_probed_by_workers_of_a_cluster(drawings: Path, tmp_path: Path) -> None:
+    (tmp_path / "planted").symlink_to(drawings)
+    done = subprocess.run(
+        [sys.executable, "-c", PROBING, str(tmp_path), str(ROOT)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0"},
+        capture_output=True,
+        text=True,
+        timeout=600,  # half a minute on an idle machine
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "a probe of cnn on openclipart failed: " in done.stdout, done.stdout
+    assert "FloatingPointError: loss is" in done.stdout, done.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "planted"]

@@ -222,6 +222,102 @@ def test_predictions(tmp_path: Path) -> None:
     assert [list(values) for values in frame["probabilities"]] == [[0.25, 0.5], [1.0, 0.0]]
 
 
+def test_predictions_of_one_trial(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    row = {"split": "val", "example_id": "b", "labels": [1], "probabilities": [0.25, 0.5]}
+    store.write_predictions(CNN.trial_id, [row])
+    store.write_predictions(ME_CNN.trial_id, [row, row])
+    whole = store.predictions(CNN.trial_id, lambda table: table.to_pylist())
+    assert whole == [{"trial_id": CNN.trial_id, **row}]
+    columns = store.predictions(ME_CNN.trial_id, lambda table: table.to_pydict(), ["split"])
+    assert columns == {"split": ["val", "val"]}
+    with pytest.raises(FileNotFoundError, match=r"x is done, but .*x\.parquet; delete its row"):
+        store.predictions("x", len)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "decode"])
+def test_damaged_predictions_say_which_files_to_delete(tmp_path: Path, damage: str) -> None:
+    store = Store(tmp_path)
+    store.write_predictions("x", [{"split": "val", "example_id": "b"}])
+    path = store.predictions_file("x")
+    if damage != "decode":
+        path.write_bytes(path.read_bytes()[: {"truncated": 300, "empty": 0}[damage]])
+
+    def decode(table: pa.Table) -> float:
+        return float("no number")
+
+    with pytest.raises(ValueError, match=r"x\.parquet is not readable .*; delete it and trials.x"):
+        store.predictions("x", decode)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """What is in a folder, by its path there."""
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+
+
+def all_of(store: Store, *specs: TrialSpec) -> dict[str, bytes]:
+    for spec in specs:
+        store.write_predictions(spec.trial_id, [{"split": "val", "example_id": "a"}])
+        store.write_epochs(spec.trial_id, [{"epoch": 1, "train/loss": 0.5}])
+        store.write_trial(done(spec))
+    return files(store.folder)
+
+
+def test_a_trial_is_set_aside_with_all_that_it_left(tmp_path: Path) -> None:
+    store, aside = Store(tmp_path / "results"), tmp_path / "results/replaced/then"
+    before = all_of(store, CNN, ME_CNN)
+    store.set_aside(CNN.trial_id, aside)
+    assert store.trial(CNN.trial_id) is None
+    moved = {name for name in before if CNN.trial_id in name}
+    assert len(moved) == 3
+    assert files(aside) == {name: before[name] for name in moved}
+    assert files(tmp_path / "results") == {
+        (f"replaced/then/{name}" if name in moved else name): before[name] for name in before
+    }
+    # The folder is one of results: it is read as such, and is no part of that above it.
+    assert load(aside)["trial_id"].tolist() == [CNN.trial_id]
+    assert load(store.folder)["trial_id"].tolist() == [ME_CNN.trial_id]
+    store.set_aside(CNN.trial_id, aside)  # nothing is left
+    assert len(files(aside)) == 3
+
+
+@pytest.mark.parametrize("moves", [0, 1, 2])
+def test_a_trial_that_was_half_set_aside_has_no_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves: int
+) -> None:
+    store, before = Store(tmp_path / "r"), all_of(Store(tmp_path / "r"), CNN)
+    original, left = Path.rename, [True] * moves
+
+    def killed(path: Path, target: Path) -> Path:
+        if not left:
+            raise KeyboardInterrupt
+        left.pop()
+        return original(path, target)
+
+    monkeypatch.setattr(Path, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        store.set_aside(CNN.trial_id, tmp_path / "first")
+    assert (store.trial(CNN.trial_id) is None) == (moves > 0)
+    monkeypatch.undo()
+    store.set_aside(CNN.trial_id, tmp_path / "second")  # goes on
+    assert not files(tmp_path / "r")
+    assert files(tmp_path / "first") | files(tmp_path / "second") == before
+
+
+def test_setting_aside_replaces_nothing(tmp_path: Path) -> None:
+    store, aside = Store(tmp_path / "results"), tmp_path / "aside"
+    before = all_of(store, CNN)
+    for kind in ("trials", "epochs", "predictions"):
+        there = aside / kind / f"{CNN.trial_id}.parquet"
+        there.parent.mkdir(parents=True)
+        there.write_text("mine")
+        with pytest.raises(FileExistsError, match=f"{kind}/{CNN.trial_id}.parquet is there"):
+            store.set_aside(CNN.trial_id, aside)
+        assert (files(store.folder), there.read_text()) == (before, "mine")
+        there.unlink()
+
+
 @pytest.mark.parametrize("read", [load, load_epochs, load_predictions])
 def test_an_empty_folder_is_an_error(tmp_path: Path, read: Any) -> None:
     # An empty frame would make an empty table.

@@ -7,9 +7,9 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from mi2p import sweep
-from mi2p.data import DataUnavailable
+from mi2p import sweep, training
 from mi2p.failures import record_error
-from mi2p.options import SweepOptions
 from mi2p.plan import Plan, PlanRow
+from mi2p.running import End
 from mi2p.spec import DataSpec, ModelSpec, TrainSpec, TrialSpec
-from mi2p.store import Store, load, load_epochs, load_predictions, trial_row
-from mi2p.sweep import _resources, trial_states
+from mi2p.store import Store, load, load_predictions, trial_row
 from sweeps import compare_crisismmd, compare_food101_mmimdb
 from tests.crisismmd_layout import write_crisismmd
 from tests.food101_layout import write_food101
@@ -295,91 +293,6 @@ def test_a_failed_trial_is_shown_and_counted(drawings: Path, tmp_path: Path) -> 
     assert states == {1e-3: "done", 1e30: "error"}
 
 
-def descendants(ancestor: int) -> list[tuple[int, str]]:
-    """Pid and command line of the processes that `ancestor` started, at any depth."""
-    parents, names = {}, {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            stat, name = (folder / "stat").read_text(), (folder / "cmdline").read_text()
-        except (FileNotFoundError, ProcessLookupError):  # it ended meanwhile
-            continue
-        parents[int(folder.name)] = int(stat.rsplit(")", 1)[1].split()[1])
-        names[int(folder.name)] = name
-
-    def started(pid: int) -> bool:
-        while pid in parents and pid != ancestor:
-            pid = parents[pid]
-        return pid == ancestor
-
-    return [(pid, name) for pid, name in names.items() if started(pid)]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("num_kills", [1, 99])
-def test_pruned_and_killed_trials(drawings: Path, tmp_path: Path, num_kills: int) -> None:
-    """A scheduler stops one trial; the other's process dies, as if memory had run out."""
-    from ray.tune.schedulers import FIFOScheduler
-
-    from mi2p.sweep import run as run_sweep
-
-    class StopTheSecond(FIFOScheduler):
-        """Stops the trial with the larger rate after its first report."""
-
-        def on_trial_result(self, controller: object, trial: object, result: object) -> str:
-            spec = trial.config["trial"]["spec"]  # type: ignore[attr-defined]
-            stop = spec["train"]["lr"] > 1e-3
-            return str(FIFOScheduler.STOP if stop else FIFOScheduler.CONTINUE)
-
-    plan = small_plan(2e-3, epochs=100)
-    good, other = plan.specs()
-    folder = tmp_path / "results"
-    options = SweepOptions(results=folder, cache=tmp_path / "cache", data=drawings, yes=True)
-    killed: list[int] = []
-
-    def kill() -> None:
-        deadline = time.monotonic() + 150
-        last = folder / "checkpoints" / good.trial_id / "last.pt"
-        while len(killed) < num_kills and time.monotonic() < deadline:
-            time.sleep(0.1)
-            if Store(folder).trial(other.trial_id) is None or not last.exists():
-                continue
-            if Store(folder).trial(good.trial_id) is not None:
-                return
-            for pid, name in descendants(os.getpid()):
-                if name.startswith("ray::ImplicitFunc") and pid not in killed:
-                    os.kill(pid, signal.SIGKILL)
-                    killed.append(pid)
-
-    killer = threading.Thread(target=kill)
-    killer.start()
-    ended = run_sweep(
-        Console(quiet=True),
-        options,
-        plan,
-        [good, other],
-        {"openclipart": (drawings, None)},
-        scheduler=StopTheSecond(),
-    )
-    killer.join()
-    assert ended and killed
-    pruned, row = Store(folder).trial(other.trial_id), Store(folder).trial(good.trial_id)
-    assert pruned is not None and pruned["status"] == "pruned"
-    assert pruned["val/accuracy"] is not None and pruned["test/accuracy"] is None
-    # A worker that died is replaced twice; the trial goes on from its checkpoint.
-    assert row is not None and row["status"] == ("done" if num_kills == 1 else "error")
-    if num_kills == 1:
-        assert load_epochs(folder)["epoch"].tolist() == list(range(1, 101))
-
-
-def test_states_come_from_rows(tmp_path: Path) -> None:
-    plan, store = small_plan(2e-3), Store(tmp_path)
-    good, other = plan.specs()
-    assert trial_states(store, plan) == dict.fromkeys((good.trial_id, other.trial_id), "to run")
-    store.write_trial(trial_row(good, status="done", metrics={}))
-    store.write_trial(trial_row(other, status="error", metrics={}, error="x"))
-    assert trial_states(store, plan) == {good.trial_id: "done", other.trial_id: "failed"}
-
-
 class Scene:
     """`_main` on a plan of three rows with Ray's part played by `run`: the trials it is given
     leave a row, unless their key is in `failing`; after `stop_after` trials it is interrupted."""
@@ -396,11 +309,15 @@ class Scene:
         self.failing: set[str] = set()
         self.stop_after = 99
         self.ran: list[str] = []
-        monkeypatch.setattr(sweep, "run", self.run)
-        monkeypatch.setattr(sweep, "find_inputs", lambda *_, **__: (folder, None))
+        monkeypatch.setattr(training, "run", self.run)
+        monkeypatch.setattr(training, "prepared", lambda *_: nullcontext())
+        monkeypatch.setattr(training, "check_trials", lambda *_: None)
+        monkeypatch.setattr(training, "find_inputs", lambda *_, **__: (folder, None))
 
-    def run(self, *given: Any) -> bool:
-        todo = given[3]
+    def run(self, *given: Any, **more: Any) -> End:
+        source, todo = given[3], []
+        while (job := source.next()) is not None:
+            todo.append(job.spec)
         self.ran = [self.keys[spec.trial_id] for spec in todo]
         for spec in todo[: self.stop_after]:
             if self.keys[spec.trial_id] in self.failing:
@@ -412,7 +329,7 @@ class Scene:
             self.store.write_trial(
                 trial_row(spec, status="done", metrics=metrics, environment=environment)
             )
-        return len(todo) <= self.stop_after
+        return "all" if len(todo) <= self.stop_after else "interrupted"
 
     def main(self, **options: Any) -> tuple[int, str]:
         """The exit status, and what was printed."""
@@ -520,34 +437,3 @@ def test_an_average_is_made_once_its_part_was_repaired_by_another_sweep(scene: S
     status, out = scene.main()
     assert status == 0 and scene.ran == [] and "3 done, 0 failed, 1 to run" in out
     assert scene.statuses()["score_fusion"] == "done"
-
-
-def test_the_folder_of_each_data_set_is_looked_for_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    looked: list[tuple[str, Path | None]] = []
-
-    def find(console: Console, name: str, **given: Any) -> tuple[Path, Path | None]:
-        looked.append((name, given["data"]))
-        if name == "mmimdb":
-            raise DataUnavailable("No MM-IMDB found.", "Get it.")
-        return tmp_path / name, None
-
-    monkeypatch.setattr(sweep, "find_inputs", find)
-    options = compare_food101_mmimdb.Options(smoke=True, data=tmp_path)
-    plan = compare_food101_mmimdb.plan(options)
-    food = [spec for spec in plan.specs() if spec.data.name == "food101"]
-    found = sweep.find_folders(Console(quiet=True), options, food)
-    assert found == {"food101": (tmp_path / "food101", None)}
-    assert looked == [("food101", tmp_path)]
-    with pytest.raises(DataUnavailable, match="No MM-IMDB") as missing:
-        sweep.find_folders(Console(quiet=True), options, plan.specs())
-    assert missing.value.__notes__ == ["--dataset food101 does without mmimdb."]
-
-
-def test_resources_of_a_trial() -> None:
-    assert _resources(SweepOptions(), {"CPU": 2}) == {"cpu": 1}
-    assert _resources(SweepOptions(), {"CPU": 2, "GPU": 4}) == {"cpu": 1, "gpu": 1}
-    assert _resources(SweepOptions(gpus_per_trial=0.5), {"GPU": 1}) == {"cpu": 1, "gpu": 0.5}
-    with pytest.raises(ValueError, match=r"at most what the cluster has, but got 1 and .* 0 GPUs"):
-        _resources(SweepOptions(gpus_per_trial=1), {"CPU": 2})

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mi2p import train
+from mi2p import steps
 from mi2p.store import Store, load, load_epochs, load_predictions
 from mi2p.trainable import Places, execute
 from tests.planted import planted_xor, register
@@ -86,7 +86,7 @@ def scalars(folder: Path, name: str = "val/accuracy") -> list[tuple[int, float]]
 def test_a_trial_that_raises_leaves_an_error_row_and_its_traceback(
     places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train, "loss", lambda logits, labels: logits.sum() * np.nan)
+    monkeypatch.setattr(steps, "loss", lambda logits, labels: logits.sum() * np.nan)
     with pytest.raises(FloatingPointError):
         execute(SPEC, "x", places, ignore)
     row = load(places.results).iloc[0]

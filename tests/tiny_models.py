@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import BertModel
 
+from mi2p.backbones import TextualCard
 from mi2p.models import build
 from mi2p.models.classifier import Batch, Classifier
+from mi2p.models.textual import Bert, small_config
 from mi2p.spec import DataSpec, FusionSpec, ModelSpec, TrainSpec, TrialSpec, UnitSpec
-from mi2p.train import loss
+from mi2p.steps import loss
 
 CLASSES, BATCH, WORDS = 3, 4, 6
 LENGTHS = (6, 3, 4, 2)
@@ -110,3 +113,47 @@ def logits_of(model: Classifier, batch: Batch) -> Tensor:
     """Logits (B, K) in evaluation."""
     found: Tensor = model.eval()(batch)
     return found
+
+
+def toy_bert(pooling: str) -> Bert:
+    """Like tiny_bert, with any of the features that a BERT is pretrained to give, and 64 ids."""
+    sizes = {"num_layers": 2, "num_heads": 4, "width": 48, "max_tokens": 64}
+    card = TextualCard(title="toy", **sizes, pooling=pooling)  # type: ignore[arg-type]
+    torch.manual_seed(0)
+    bert = Bert(card, BertModel(small_config(card, vocabulary=64)))
+    with torch.no_grad():
+        for parameter in bert.parameters():
+            if parameter.dim() > 1:
+                parameter.mul_(10)  # as drawn, words hardly see each other
+    return bert
+
+
+def toy_batch(size: int, lengths: Sequence[int]) -> Batch:
+    """Images of this size and texts for `toy_bert`, of these lengths and a column of padding.
+
+    The ends of each text, and its padding, have ids of their own, to see which is taken.
+    """
+    generator = torch.Generator().manual_seed(0)
+    is_word = torch.arange(max(lengths) + 1) < torch.tensor(lengths)[:, None]
+    tokens = torch.randint(4, 64, is_word.shape, generator=generator)
+    shape = (len(lengths), 3, size, size)
+    images = torch.randint(256, shape, dtype=torch.uint8, generator=generator)
+    return Batch(images=images, tokens=tokens, is_word=is_word)
+
+
+def assert_padding_changes_nothing(model: Classifier) -> None:
+    """Logits are those of each text alone, and of any ids in the padding."""
+    batch = batch_of()
+    expected = logits_of(model, batch)
+    assert batch.images is not None and batch.tokens is not None and batch.is_word is not None
+    assert max(LENGTHS) == WORDS > min(LENGTHS)
+    for row, length in enumerate(LENGTHS):
+        part = slice(row, row + 1)
+        alone = Batch(
+            images=batch.images[part],
+            tokens=batch.tokens[part, :length],
+            is_word=batch.is_word[part, :length],
+        )
+        assert torch.allclose(logits_of(model, alone)[0], expected[row], atol=1e-5)
+    other = replace(batch, tokens=batch.tokens + 9 * ~batch.is_word)
+    assert torch.allclose(logits_of(model, other), expected, atol=1e-5)

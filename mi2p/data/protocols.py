@@ -33,6 +33,8 @@ class Protocol:
     """Of models whose transformer is trained."""
     joint_train: TrainSpec
     """Of models that train both."""
+    num_classes: int
+    """As its reader finds them; the data need not be there."""
     multilabel: bool = False
     """Whether several labels may hold of an example, as its reader says."""
 
@@ -50,6 +52,7 @@ def _of_the_paper(
     epochs: int,
     batch_size: int,
     max_tokens: int,
+    num_classes: int,
     multilabel: bool = False,
 ) -> Protocol:
     # The paper has one rate for both modalities, and the classifier learns at it too.
@@ -63,11 +66,12 @@ def _of_the_paper(
         visual_train=train,
         textual_train=train,
         joint_train=train,
+        num_classes=num_classes,
         multilabel=multilabel,
     )
 
 
-def _of_openclipart(name: str) -> Protocol:
+def _of_openclipart(name: str, *, num_classes: int, multilabel: bool = False) -> Protocol:
     return Protocol(
         data=DataSpec(name=name, image_size=128, max_tokens=16),
         visual="efficientnet_lite0",
@@ -79,29 +83,53 @@ def _of_openclipart(name: str) -> Protocol:
         joint_train=TrainSpec(
             lr=1e-4, batch_size=32, epochs=3, head_lr_multiplier=10, visual_lr_multiplier=3
         ),
-        multilabel=name == "openclipart-tags",
+        num_classes=num_classes,
+        multilabel=multilabel,
     )
 
 
 _PROTOCOLS = (
-    _of_openclipart("openclipart"),
-    _of_openclipart("openclipart-tags"),
+    _of_openclipart("openclipart", num_classes=11),
+    _of_openclipart("openclipart-tags", num_classes=26, multilabel=True),
     _of_the_paper(
-        "crisismmd_task1", lr=3.5e-5, epochs=50, batch_size=128, max_tokens=MAX_TOKENS_TWEET
+        "crisismmd_task1",
+        lr=3.5e-5,
+        epochs=50,
+        batch_size=128,
+        max_tokens=MAX_TOKENS_TWEET,
+        num_classes=2,
     ),
     _of_the_paper(
-        "crisismmd_task2", lr=2.5e-5, epochs=40, batch_size=128, max_tokens=MAX_TOKENS_TWEET
+        "crisismmd_task2",
+        lr=2.5e-5,
+        epochs=40,
+        batch_size=128,
+        max_tokens=MAX_TOKENS_TWEET,
+        num_classes=5,
     ),
     _of_the_paper(
-        "crisismmd_task3", lr=5e-5, epochs=40, batch_size=128, max_tokens=MAX_TOKENS_TWEET
+        "crisismmd_task3",
+        lr=5e-5,
+        epochs=40,
+        batch_size=128,
+        max_tokens=MAX_TOKENS_TWEET,
+        num_classes=3,
     ),
-    _of_the_paper("food101", lr=7.5e-5, epochs=100, batch_size=256, max_tokens=MAX_TOKENS_PAGE),
+    _of_the_paper(
+        "food101",
+        lr=7.5e-5,
+        epochs=100,
+        batch_size=256,
+        max_tokens=MAX_TOKENS_PAGE,
+        num_classes=101,
+    ),
     _of_the_paper(
         "mmimdb",
         lr=5e-5,
         epochs=80,
         batch_size=128,
         max_tokens=MAX_TOKENS_PAGE,
+        num_classes=23,
         multilabel=True,
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
@@ -13,29 +13,14 @@ from rich.table import Table
 
 from mi2p.backbones import textual_card, visual_card
 from mi2p.data.protocols import protocol
-from mi2p.features import caches_maps
+from mi2p.features import stored_features
 from mi2p.methods import METHODS, Backbones
-from mi2p.models.describing import Description, describe
+from mi2p.models.describing import SPARE, Description, describe
 from mi2p.progress import make_console
-from mi2p.spec import DataSpec, ModelSpec, TrialSpec
+from mi2p.spec import LEAST_MICRO_BATCH, DataSpec, ModelSpec, TrialSpec
 
-CLASSES: Mapping[str, int] = {
-    "openclipart": 11,
-    "openclipart-tags": 26,
-    "crisismmd_task1": 2,
-    "crisismmd_task2": 5,
-    "crisismmd_task3": 3,
-    "food101": 101,
-    "mmimdb": 23,
-}
-"""Of each data set, which need not be there."""
-MULTILABEL = ("openclipart-tags", "mmimdb")
 GPUS = (16, 24, 40, 80)
 """Sizes, in GB, for which the largest batch is told."""
-SPARE = 0.1
-"""Part of a GPU that is left for what is not measured."""
-SMALLEST = 4
-"""The smallest micro-batch that trials take."""
 
 NOTES = (
     "FLOPs: two per multiply-add of matrix products, convolutions and attention; a step is "
@@ -79,16 +64,17 @@ class Describe:
         trials = list(chain.from_iterable(map(self._trials, self.methods)))  # all are checked
         if not trials:
             raise ValueError(f"name at least one method; the methods are {', '.join(METHODS)}")
+        own = protocol(self.dataset)
         for title, spec in trials:
-            stored = _stored(spec)
+            stored = stored_features(spec.data, spec.model)
             found = describe(
                 spec,
-                CLASSES[spec.data.name],
-                multilabel=spec.data.name in MULTILABEL,
+                own.num_classes,
+                multilabel=own.multilabel,
                 stored=stored,
                 checkpoint=self.checkpoint_activations,
             )
-            console.print(_heading(title, spec), soft_wrap=False, markup=False)
+            console.print(_heading(title, spec, own.num_classes), soft_wrap=False, markup=False)
             console.print(_facts(found, spec.model, stored))
             console.print(_fits(found, spec.train.batch_size))
             console.print()
@@ -107,7 +93,7 @@ class Describe:
             textual=self.textual or own.textual,
         )
         averages = METHODS[key].averages
-        for part in ("cnn", "bert") if averages else (key,):
+        for part in averages or (key,):
             name = f"{part} ({METHODS[part].label(backbones)})"
             model = METHODS[part].model(backbones)
             spec = TrialSpec(data=self._data(own.data), model=model, train=own.train(model.trains))
@@ -121,12 +107,7 @@ class Describe:
         )
 
 
-def _stored(spec: TrialSpec) -> tuple[str, ...]:
-    """The frozen features that batches bring, as `mi2p.inputs.prepare` has it."""
-    return tuple(kind for kind in spec.model.frozen if kind != "maps" or caches_maps(spec.data))
-
-
-def _heading(title: str, spec: TrialSpec) -> str:
+def _heading(title: str, spec: TrialSpec, num_classes: int) -> str:
     model, data = spec.model, spec.data
     names = [
         card(name).title
@@ -135,7 +116,7 @@ def _heading(title: str, spec: TrialSpec) -> str:
     ]
     seen = [f"{data.image_size} px"] if model.visual or model.reads_images else []
     seen += [f"{data.max_tokens} tokens"] if model.textual else []
-    return f"{title}: {' and '.join(names)}, {', '.join(seen)}, {CLASSES[data.name]} classes"
+    return f"{title}: {' and '.join(names)}, {', '.join(seen)}, {num_classes} classes"
 
 
 def _facts(found: Description, model: ModelSpec, stored: Sequence[str]) -> Table:
@@ -171,7 +152,7 @@ def _fits(found: Description, batch: int) -> Table:
     table.add_column(f"batch {batch} needs", justify="right", no_wrap=True)
     for precision in found.step:
         fitting = [found.largest(precision, (1 - SPARE) * size * 1e9) for size in GPUS]
-        told = [str(n) if n >= SMALLEST else "none" for n in fitting]
+        told = [str(n) if n >= LEAST_MICRO_BATCH else "none" for n in fitting]
         table.add_row(precision, *told, f"{found.needed(precision, batch) / 1e9:.1f} GB")
     return table
 

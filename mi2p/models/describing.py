@@ -15,6 +15,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mi2p.backbones import textual_card, visual_card
+from mi2p.features import reads_pictures
 from mi2p.models import MODELS, Batch, Classifier
 from mi2p.models.blueprint import Untrained
 from mi2p.models.frozen import ROWS
@@ -32,6 +33,8 @@ Precision = Literal["float32", "bfloat16"]
 
 BATCHES = (4 * ROWS, 8 * ROWS)
 """Measured, for what a sample adds. Frozen encoders take `ROWS` at a time whatever the batch."""
+SPARE = 0.1
+"""Part of a memory that is left for what is not measured."""
 FLOAT = 4
 """Bytes of a parameter, of its gradient, and of each of Adam's two means of it."""
 
@@ -139,7 +142,7 @@ def fake_batch(spec: TrialSpec, stored: Collection[str], size: int) -> Batch:
     """So many samples of the largest size; to be called where tensors are fake."""
     data, model = spec.data, spec.model
     batch = Batch()
-    if model.reads_images or {"maps"} & set(model.frozen) - set(stored):
+    if reads_pictures(model, stored):
         side = data.image_size
         batch.images = torch.zeros(size, 3, side, side, dtype=torch.uint8)
     if model.textual is not None:

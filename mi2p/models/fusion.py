@@ -16,7 +16,6 @@ from torch.nn import functional as F
 from mi2p.model_spec import FusionSpec
 from mi2p.models.baselines.compact_bilinear import CBGP, CBP
 from mi2p.models.baselines.gmu import GMU
-from mi2p.models.classifier import Head
 
 SHARED_WIDTH = 100
 """K of cross-attention: the size of each modality where one gates the other."""
@@ -40,24 +39,15 @@ def average_scores(
 
 
 class Concat(nn.Module):
-    """Feature concatenation: one linear classifier on dropout([v; t])."""
+    """Feature concatenation: [v; t]."""
 
-    def __init__(
-        self,
-        visual_width: int,
-        textual_width: int,
-        num_classes: int,
-        *,
-        dropout: float,
-        spec: FusionSpec,
-    ) -> None:
+    def __init__(self, visual_width: int, textual_width: int, spec: FusionSpec) -> None:
         super().__init__()
-        self.head = Head(visual_width + textual_width, num_classes, dropout)
+        self.width = visual_width + textual_width
 
     def forward(self, v: Tensor, t: Tensor) -> Tensor:
-        """Logits (B, K) of v (B, dv) and t (B, dt)."""
-        logits: Tensor = self.head(torch.cat([v, t], dim=-1))
-        return logits
+        """The joint feature (B, dv + dt) of v (B, dv) and t (B, dt)."""
+        return torch.cat([v, t], dim=-1)
 
 
 class CrossAttention(nn.Module):
@@ -81,42 +71,34 @@ class CrossAttention(nn.Module):
     given rate and before the classifier alone, not on v and t and not in evaluation.
     """
 
-    def __init__(
-        self,
-        visual_width: int,
-        textual_width: int,
-        num_classes: int,
-        *,
-        dropout: float,
-        spec: FusionSpec,
-    ) -> None:
+    def __init__(self, visual_width: int, textual_width: int, spec: FusionSpec) -> None:
         super().__init__()
+        self.width = 2 * SHARED_WIDTH
         self.cross = spec.gates == "cross"
         self.visual = _projection(visual_width, SHARED_WIDTH)
         self.textual = _projection(textual_width, SHARED_WIDTH)
         self.visual_gate = nn.Linear(visual_width, SHARED_WIDTH)  # made of v
         self.textual_gate = nn.Linear(textual_width, SHARED_WIDTH)
-        self.connected = _projection(2 * SHARED_WIDTH, 2 * SHARED_WIDTH)
-        self.head = Head(2 * SHARED_WIDTH, num_classes, dropout)
+        self.connected = _projection(self.width, self.width)
 
     def forward(self, v: Tensor, t: Tensor) -> Tensor:
-        """Logits (B, K) of v (B, dv) and t (B, dt)."""
+        """The joint feature (B, 200) of v (B, dv) and t (B, dt)."""
         of_visual, of_textual = self.visual_gate(v).sigmoid(), self.textual_gate(t).sigmoid()
         gates = (of_textual, of_visual) if self.cross else (of_visual, of_textual)
         joint = torch.cat([gates[0] * self.visual(v), gates[1] * self.textual(t)], dim=-1)
-        logits: Tensor = self.head(self.connected(joint))
-        return logits
+        connected: Tensor = self.connected(joint)
+        return connected
 
 
 def _projection(width: int, wanted: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(width, wanted, bias=False), nn.BatchNorm1d(wanted), nn.ReLU())
 
 
-FEATURE_FUSIONS: Mapping[str, type[nn.Module]] = {
+FEATURE_FUSIONS: Mapping[str, type[Concat | CrossAttention | GMU | CBP | CBGP]] = {
     "concat": Concat,
     "cross_attention": CrossAttention,
     "gmu": GMU,
     "cbp": CBP,
     "cbgp": CBGP,
 }
-"""By `FusionSpec.kind`: modules of (dv, dt, K, *, dropout, spec); logits (B, K) of v and t."""
+"""By `FusionSpec.kind`: modules of (dv, dt, spec); the joint feature (B, `width`) of v and t."""

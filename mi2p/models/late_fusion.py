@@ -21,6 +21,7 @@ from mi2p.models.fusion import FEATURE_FUSIONS, average_scores
 class LateFusion(Classifier):
     """Two branches and what makes one prediction of them.
 
+    Features are fused to one joint feature, which a classifier reads, unless scores are fused.
     A classifier on each branch is there where scores are fused or its loss is asked for.
     """
 
@@ -38,10 +39,10 @@ class LateFusion(Classifier):
         self.visual, self.textual, self.spec = visual, textual, spec
         self.multilabel = multilabel
         self.fusion: nn.Module | None = None
+        self.head: Head | None = None
         if spec.kind != "score":
-            self.fusion = FEATURE_FUSIONS[spec.kind](
-                visual.width, textual.width, num_classes, dropout=dropout, spec=spec
-            )
+            self.fusion = FEATURE_FUSIONS[spec.kind](visual.width, textual.width, spec)
+            self.head = Head(self.fusion.width, num_classes, dropout)
         self.heads = nn.ModuleList()
         if spec.kind == "score" or spec.joint_loss != "fused":
             widths = (visual.width, textual.width)
@@ -65,8 +66,8 @@ class LateFusion(Classifier):
     def _fused(self, v: Tensor, t: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Fused logits (B, K), and those of the classifiers on the branches, if there are any."""
         branches = tuple(head(x) for head, x in zip(self.heads, (v, t), strict=False))
-        if self.fusion is not None:
-            return self.fusion(v, t), branches
+        if self.fusion is not None and self.head is not None:
+            return self.head(self.fusion(v, t)), branches
         fused = average_scores(*branches, space=self.spec.score_space, multilabel=self.multilabel)
         return fused, branches
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.claims import write
+from analysis.claims import main, write
 from mi2p.plan import Plan
 from sweeps.compare_crisismmd import Options, plan
 from tests.simulated import Simulated
@@ -113,9 +113,8 @@ def test_without_a_pair_there_is_nothing_to_say(tmp_path: Path) -> None:
     without_predictions(tmp_path, table)
     assert write(tmp_path, table) == []
     assert not (tmp_path / "tables").exists()
-    ran = run(str(tmp_path))
-    assert ran.returncode == 1
-    assert "error: a pair of methods needs predictions of a seed that both have" in ran.stderr
+    with pytest.raises(SystemExit, match=r"^error: a pair of methods needs predictions of a seed"):
+        main([str(tmp_path)])
 
 
 def test_what_cannot_be_said_any_more_is_gone(tmp_path: Path) -> None:

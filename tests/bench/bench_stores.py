@@ -39,7 +39,7 @@ from mi2p.models.weights import load_tokenizer
 from mi2p.parameters import parameter_groups
 from mi2p.runtime import Runtime
 from mi2p.spec import DataSpec, ModelSpec, TrainSpec, TrialSpec, UnitSpec
-from mi2p.train import loss
+from mi2p.steps import loss
 
 BATCH = 32
 REPEATS = 3

@@ -9,6 +9,10 @@ import pytest
 
 from mi2p.backbones import textual_card
 from mi2p.data import DATASETS
+from mi2p.data.crisismmd import LABELS
+from mi2p.data.food101 import CLASSES as FOODS
+from mi2p.data.mmimdb import GENRES
+from mi2p.data.openclipart import SPLITS_FILE, TAGS_FILE
 from mi2p.data.protocols import PROTOCOLS, protocol
 from mi2p.spec import DataSpec, ModelSpec, TrainSpec, TrialSpec, UnitSpec
 from tests.crisismmd_layout import write_crisismmd
@@ -101,3 +105,15 @@ def test_where_several_labels_may_hold_is_what_the_readers_say(
     # The keywords of the real drawings are needed to read these.
     assert set(PROTOCOLS) == set(DATASETS) == {*folders, "openclipart-tags"}
     assert protocol("openclipart-tags").multilabel
+
+
+def test_classes_are_as_many_as_the_readers_find() -> None:
+    # What the readers hold the data to, where small samples do not have all of it.
+    with SPLITS_FILE.open(encoding="utf-8") as file:
+        labels = {line["label"] for line in csv.DictReader(file)}
+    with TAGS_FILE.open(encoding="utf-8") as file:
+        tags = {tag for line in csv.DictReader(file) for tag in line["tags"].split(";")}
+    found = {"openclipart": len(labels), "openclipart-tags": len(tags)}
+    found |= {task: len({name for name in LABELS[task].values() if name}) for task in LABELS}
+    found |= {"food101": FOODS, "mmimdb": len(GENRES)}
+    assert {name: chosen.num_classes for name, chosen in PROTOCOLS.items()} == found

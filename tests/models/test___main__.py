@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from pathlib import Path
 
 import pytest
 
-from mi2p.data.crisismmd import LABELS
-from mi2p.data.food101 import CLASSES as FOODS
-from mi2p.data.mmimdb import GENRES
-from mi2p.data.openclipart import SPLITS_FILE, TAGS_FILE
-from mi2p.data.protocols import PROTOCOLS
 from mi2p.methods import METHODS
-from mi2p.models.__main__ import CLASSES, MULTILABEL, main
+from mi2p.models.__main__ import main
 
 TINY = ("--visual", "tiny_densenet", "--textual", "tiny_bert")
 
@@ -119,17 +113,6 @@ def test_errors_say_what_is_legal(terminal: Terminal) -> None:
     said = terminal.fails("describe", "bert", "--textual", "clip_text", "--max-tokens", "78")
     assert "max_tokens <= 77 for clip_text" in said
     assert terminal.fails("no-command", status=2) == ""
-
-
-def test_classes_are_those_that_readers_find() -> None:
-    with SPLITS_FILE.open(encoding="utf-8") as file:
-        labels = {line["label"] for line in csv.DictReader(file)}
-    with TAGS_FILE.open(encoding="utf-8") as file:
-        tags = {tag for line in csv.DictReader(file) for tag in line["tags"].split(";")}
-    found = {"openclipart": len(labels), "openclipart-tags": len(tags)}
-    found |= {task: len({name for name in LABELS[task].values() if name}) for task in LABELS}
-    assert found | {"food101": FOODS, "mmimdb": len(GENRES)} == CLASSES
-    assert set(CLASSES) == set(PROTOCOLS) > set(MULTILABEL)
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mi2p.model_spec import FusionSpec
 from mi2p.models.fusion import FEATURE_FUSIONS, average_scores
 
-BATCH, VISUAL, TEXTUAL, CLASSES = 5, 7, 6, 3
+BATCH, VISUAL, TEXTUAL, CLASSES = 5, 7, 6, 3  # classes are of scores
 VARIANTS: dict[str, dict[str, Any]] = {
     "concat": {"kind": "concat"},
     "cross_attention": {"kind": "cross_attention"},
@@ -24,10 +24,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-def fusion_of(variant: str, *, seed: int = 0, dropout: float = 0.0) -> nn.Module:
+def fusion_of(variant: str, *, seed: int = 0) -> nn.Module:
     spec = FusionSpec(**VARIANTS[variant])
     torch.manual_seed(seed)
-    return FEATURE_FUSIONS[spec.kind](VISUAL, TEXTUAL, CLASSES, dropout=dropout, spec=spec)
+    return FEATURE_FUSIONS[spec.kind](VISUAL, TEXTUAL, spec)
 
 
 def features_of(batch: int = BATCH) -> tuple[Tensor, Tensor]:
@@ -136,17 +136,10 @@ def test_every_kind_of_the_spec_has_a_fusion_and_is_tested_here() -> None:
     assert {spec["kind"] for spec in VARIANTS.values()} == set(FEATURE_FUSIONS)
 
 
-def test_concat_is_a_linear_map_of_both_features() -> None:
-    fusion, (v, t) = fusion_of("concat"), features_of()
-    state = fusion.state_dict()
-    weight, bias = state["head.linear.weight"], state["head.linear.bias"]
-    found = fusion(v, t)
-    for b in range(BATCH):
-        for k in range(CLASSES):
-            wanted = bias[k].item()
-            wanted += sum((weight[k, i] * v[b, i]).item() for i in range(VISUAL))
-            wanted += sum((weight[k, VISUAL + j] * t[b, j]).item() for j in range(TEXTUAL))
-            assert found[b, k].item() == pytest.approx(wanted, abs=1e-5)
+def test_concat_is_one_feature_behind_the_other() -> None:
+    v, t = features_of()
+    wanted = [one + other for one, other in zip(v.tolist(), t.tolist(), strict=True)]
+    assert fusion_of("concat")(v, t).tolist() == wanted
 
 
 def loops(
@@ -193,8 +186,7 @@ def loops(
         + [g * x for g, x in zip(on_t[b], t_tilde[b], strict=True)]
         for b in range(len(vs))
     ]
-    hidden = batch_norm_relu("connected.1", linear("connected.0", joint))
-    return linear("head.linear", hidden)
+    return batch_norm_relu("connected.1", linear("connected.0", joint))
 
 
 @pytest.mark.parametrize("gates", ["cross", "own"])
@@ -212,10 +204,18 @@ def test_cross_attention_is_what_its_equations_say(gates: str, training: bool) -
     expected = torch.tensor(loops(state, v, t, gates=gates, training=training))
     torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-4)
     assert fusion.get_submodule("visual.0").out_features == 100
-    # The other reading gives other logits.
+    # The other reading gives another feature.
     swapped = "own" if gates == "cross" else "cross"
     other = torch.tensor(loops(state, v, t, gates=swapped, training=training))
     assert not torch.allclose(found, other, atol=1e-3)
+
+
+def read(joint: Tensor) -> Tensor:
+    """A number that depends on all of a joint feature, as a loss does."""
+    weights = torch.randn(joint.shape, generator=torch.Generator().manual_seed(4))
+    total = (joint.float() * weights).sum()
+    assert isinstance(total, Tensor)
+    return total
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -223,9 +223,9 @@ def test_every_parameter_of_a_fusion_learns(variant: str) -> None:
     fusion, (v, t) = fusion_of(variant), features_of()
     v.requires_grad_()
     t.requires_grad_()
-    logits = fusion(v, t)
-    assert logits.shape == (BATCH, CLASSES)
-    nn.functional.cross_entropy(logits, torch.arange(BATCH) % CLASSES).backward()
+    joint = fusion(v, t)
+    assert joint.shape == (BATCH, fusion.width)
+    read(joint).backward()
     gradients = {name: p.grad for name, p in fusion.named_parameters()} | {
         "v": v.grad,
         "t": t.grad,
@@ -238,33 +238,36 @@ def test_every_parameter_of_a_fusion_learns(variant: str) -> None:
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_fusions_need_both_features(variant: str) -> None:
     fusion, (v, t) = fusion_of(variant).eval(), features_of()
-    logits = fusion(v, t)
-    assert not torch.allclose(fusion(v.flip(0), t), logits, atol=1e-4)
-    assert not torch.allclose(fusion(v, t.flip(0)), logits, atol=1e-4)
-    # And no example depends on another's.
-    torch.testing.assert_close(fusion(v[:1], t[:1]), logits[:1], atol=1e-5, rtol=0)
+    joint = fusion(v, t)
+    assert not torch.allclose(fusion(v.flip(0), t), joint, atol=1e-4)
+    assert not torch.allclose(fusion(v, t.flip(0)), joint, atol=1e-4)
+    # And no example depends on another's. A root magnifies what rounding left of an empty bucket.
+    torch.testing.assert_close(fusion(v[:1], t[:1]), joint[:1], atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_fusions_train_on_two_examples(variant: str) -> None:
-    logits = fusion_of(variant)(*features_of(2))
-    assert logits.shape == (2, CLASSES) and logits.isfinite().all()
+    fusion = fusion_of(variant)
+    joint = fusion(*features_of(2))
+    assert joint.shape == (2, fusion.width) and joint.isfinite().all()
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_fusions_work_under_autocast(variant: str) -> None:
     fusion, (v, t) = fusion_of(variant), features_of()
     expected = fusion(v, t)
+    v.requires_grad_()
+    t.requires_grad_()
     with torch.autocast("cpu", torch.bfloat16):
-        logits = fusion(v.bfloat16(), t.bfloat16())  # as backbones give them there
-    # 8 bits of mantissa, and BatchNorm of five examples magnifies what they lose.
-    torch.testing.assert_close(logits.float(), expected, atol=0.05, rtol=0.05)
-    nn.functional.cross_entropy(logits.float(), torch.arange(BATCH) % CLASSES).backward()
-    gradients = [p.grad for p in fusion.parameters()]
+        joint = fusion(v.bfloat16(), t.bfloat16())  # as backbones give them there
+    # 8 bits of mantissa; BatchNorm of five examples magnifies what they lose in a few values.
+    assert (joint.float() - expected).abs().mean() < 0.01 * expected.std()
+    read(joint).backward()
+    gradients = [v.grad, t.grad, *(p.grad for p in fusion.parameters())]
     assert all(g is not None and g.isfinite().all() for g in gradients)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if name != "concat"])
 def test_a_fusion_is_drawn_from_the_seed_and_kept_by_its_state(variant: str) -> None:
     v, t = features_of()
     fusion = fusion_of(variant).eval()
@@ -273,17 +276,3 @@ def test_a_fusion_is_drawn_from_the_seed_and_kept_by_its_state(variant: str) -> 
     assert not torch.allclose(other(v, t), fusion(v, t), atol=1e-4)
     other.load_state_dict(fusion.state_dict())
     assert torch.equal(other(v, t), fusion(v, t))
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_dropout_is_before_the_classifier_and_in_training_alone(variant: str) -> None:
-    v, t = features_of()
-    fusion, without = fusion_of(variant, dropout=0.75), fusion_of(variant)
-    read: list[Tensor] = []
-    fusion.get_submodule("head.linear").register_forward_pre_hook(lambda _, x: read.extend(x))
-    torch.manual_seed(4)
-    fusion(v, t)
-    without(v, t)  # moves BatchNorm's statistics as much
-    assert torch.equal(fusion.eval()(v, t), without.eval()(v, t))
-    dropped, kept = ((x == 0).float().mean().item() for x in read)
-    assert dropped > 0.6 and dropped > kept + 0.2

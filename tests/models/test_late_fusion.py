@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -121,10 +122,12 @@ def test_fused_features_are_those_of_the_branches(kind: str) -> None:
     v = model.visual.backbone.pool(model.visual.backbone(batch.images))
     words = model.textual.backbone(batch.tokens, batch.is_word)
     t = model.textual.backbone.pool(words, batch.is_word)
-    assert model.fusion is not None
+    assert model.fusion is not None and model.head is not None
+    joint = model.fusion(v, t)
+    weight, bias = model.head.linear.weight, model.head.linear.bias
     logits = model(batch)
     assert logits.shape == (BATCH, CLASSES)
-    assert torch.equal(logits, model.fusion(v, t))
+    torch.testing.assert_close(logits, joint @ weight.T + bias, atol=1e-5, rtol=0)
     assert logits.std(0).min() > 0  # they depend on the example
 
 
@@ -140,6 +143,32 @@ def test_what_is_supervised_is_what_joint_loss_says(kind: str, loss: str) -> Non
     assert len(found) == len(expected) == {"fused": 1, "fused+branches": 3, "branches": 2}[loss]
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("kind", FEATURE_FUSIONS)
+def test_the_classifiers_of_branches_are_drawn_last(kind: str) -> None:
+    # With and without them a seed gives the same fusion, and the same classifier of it.
+    with_them = fusion_of(kind, joint_loss="fused+branches").state_dict()
+    without = fusion_of(kind).state_dict()
+    assert all(torch.equal(with_them[name], value) for name, value in without.items())
+    assert {name.partition(".")[0] for name in with_them.keys() - without.keys()} == {"heads"}
+
+
+@pytest.mark.parametrize("kind", FEATURE_FUSIONS)
+def test_dropout_is_before_the_classifier_and_in_training_alone(kind: str) -> None:
+    spec = spec_of(kind)
+    spec = replace(spec, model=replace(spec.model, head_dropout=0.75))
+    model, batch = build(spec, CLASSES), batch_of()
+    joint, read = list[Tensor](), list[Tensor]()
+    model.get_submodule("fusion").register_forward_hook(lambda *call: joint.append(call[2]))
+    linear = model.get_submodule("head.linear")
+    linear.register_forward_pre_hook(lambda _, given: read.extend(given))
+    model.train()(batch)
+    model.eval()(batch)
+    kept = read[0] != 0
+    assert kept.float().mean() < 0.4
+    torch.testing.assert_close(read[0][kept], 4 * joint[0][kept])  # dropout keeps the mean
+    assert torch.equal(read[1], joint[1])
 
 
 @pytest.mark.parametrize("modality", ["visual", "textual"])
@@ -186,7 +215,7 @@ def test_no_parameter_is_unused(kind: str, loss: str, expanded: bool) -> None:
     # And nothing is there that is not read.
     has_heads = kind == "score" or loss != "fused"
     assert len(model.heads) == (2 if has_heads else 0)
-    assert (model.fusion is None) == (kind == "score")
+    assert (model.fusion is None) == (model.head is None) == (kind == "score")
     assert {id(p) for p in model.trained_parameters()} == {
         id(p) for name, p in model.named_parameters() if "external" not in name
     }
@@ -229,9 +258,9 @@ def test_an_expanded_fusion_says_what_it_is_made_of() -> None:
     frozen = {id(p) for external in externals.values() for p in external.parameters()}
     assert trained and frozen and not trained & frozen  # each encoder is a copy of its own
     added = {id(p) for p in model.added_parameters()}
-    assert model.fusion is not None
+    assert model.head is not None
     expected = {id(p) for units in model.units().values() for p in units.parameters()}
-    assert added == expected | {id(p) for p in model.fusion.parameters()}
+    assert added == expected | {id(p) for p in model.head.parameters()}
     assert set(fusion_of("concat").externals()) == set()
 
 

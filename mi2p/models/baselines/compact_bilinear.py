@@ -32,7 +32,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mi2p.model_spec import FusionSpec
-from mi2p.models.classifier import Head
 
 RANK = 512
 """Rank of the gate on the product; size of the gated visual feature."""
@@ -86,40 +85,25 @@ class CompactBilinear(nn.Module):
 
 
 class CBP(nn.Module):
-    """Compact bilinear pooling: logits (B, K) of v (B, dv) and t (B, dt)."""
+    """Compact bilinear pooling of v (B, dv) and t (B, dt)."""
 
-    def __init__(
-        self,
-        visual_width: int,
-        textual_width: int,
-        num_classes: int,
-        *,
-        dropout: float,
-        spec: FusionSpec,
-    ) -> None:
+    def __init__(self, visual_width: int, textual_width: int, spec: FusionSpec) -> None:
         super().__init__()
+        self.width = spec.sketch
         self.pool = CompactBilinear(visual_width, textual_width, spec.sketch)
-        self.head = Head(spec.sketch, num_classes, dropout)
 
     def forward(self, v: Tensor, t: Tensor) -> Tensor:
-        """Logits (B, K)."""
-        logits: Tensor = self.head(self.pool(v, t))
-        return logits
+        """The joint feature (B, sketch)."""
+        pooled: Tensor = self.pool(v, t)
+        return pooled
 
 
 class CBGP(nn.Module):
-    """Compact bilinear gated pooling: logits (B, K) of v (B, dv) and t (B, dt)."""
+    """Compact bilinear gated pooling of v (B, dv) and t (B, dt)."""
 
-    def __init__(
-        self,
-        visual_width: int,
-        textual_width: int,
-        num_classes: int,
-        *,
-        dropout: float,
-        spec: FusionSpec,
-    ) -> None:
+    def __init__(self, visual_width: int, textual_width: int, spec: FusionSpec) -> None:
         super().__init__()
+        self.width = spec.sketch
         self.visual: nn.Linear | None = None
         if spec.gate_at == "visual":
             self.gate: nn.Module = nn.Linear(textual_width, RANK, bias=False)
@@ -130,14 +114,12 @@ class CBGP(nn.Module):
                 nn.Linear(spec.sketch, RANK, bias=False), nn.Linear(RANK, spec.sketch)
             )
             self.pool = CompactBilinear(visual_width, textual_width, spec.sketch)
-        self.head = Head(spec.sketch, num_classes, dropout)
 
     def forward(self, v: Tensor, t: Tensor) -> Tensor:
-        """Logits (B, K)."""
+        """The joint feature (B, sketch)."""
         if self.visual is not None:
-            pooled = self.pool(self.gate(t).sigmoid() * self.visual(v), t)
-        else:
-            z = self.pool(v, t)  # (B, sketch)
-            pooled = self.gate(z).sigmoid() * z
-        logits: Tensor = self.head(pooled)
-        return logits
+            pooled: Tensor = self.pool(self.gate(t).sigmoid() * self.visual(v), t)
+            return pooled
+        z: Tensor = self.pool(v, t)
+        gate: Tensor = self.gate(z).sigmoid()
+        return gate * z

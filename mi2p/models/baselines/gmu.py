@@ -20,33 +20,24 @@ import torch
 from torch import Tensor, nn
 
 from mi2p.model_spec import FusionSpec
-from mi2p.models.classifier import Head
 
 WIDTH = 512
 """Size of h."""
 
 
 class GMU(nn.Module):
-    """The unit and a classifier: logits (B, K) of v (B, dv) and t (B, dt)."""
+    """The unit: the joint feature h of v (B, dv) and t (B, dt)."""
 
-    def __init__(
-        self,
-        visual_width: int,
-        textual_width: int,
-        num_classes: int,
-        *,
-        dropout: float,
-        spec: FusionSpec,
-    ) -> None:
+    def __init__(self, visual_width: int, textual_width: int, spec: FusionSpec) -> None:
         super().__init__()
+        self.width = WIDTH
         self.visual = nn.Linear(visual_width, WIDTH, bias=False)
         self.textual = nn.Linear(textual_width, WIDTH, bias=False)
         self.gate = nn.Linear(visual_width + textual_width, WIDTH, bias=False)
-        self.head = Head(WIDTH, num_classes, dropout)
 
     def forward(self, v: Tensor, t: Tensor) -> Tensor:
-        """Logits (B, K)."""
+        """h (B, WIDTH)."""
         of_visual, of_textual = self.visual(v).tanh(), self.textual(t).tanh()  # (B, WIDTH)
         z = self.gate(torch.cat([v, t], dim=-1)).sigmoid()
-        logits: Tensor = self.head(z * of_visual + (1 - z) * of_textual)
-        return logits
+        h: Tensor = z * of_visual + (1 - z) * of_textual
+        return h

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import itertools
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -34,9 +35,9 @@ def drawn(made: Dataset) -> bytes:
         return dataset.draw(made, described)
 
 
-@pytest.fixture
-def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """The figures drawn, for a look at their parts."""
+@contextmanager
+def remembering() -> Iterator[list[Figure]]:
+    """The figures drawn in the block, for a look at their parts."""
     kept: list[Figure] = []
 
     @contextmanager
@@ -45,8 +46,35 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
             kept.append(made)
             yield made
 
-    monkeypatch.setattr(dataset, "figure", remembered)
-    return kept
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dataset, "figure", remembered)
+        yield kept
+
+
+@pytest.fixture
+def figures() -> Iterator[list[Figure]]:
+    with remembering() as kept:
+        yield kept
+
+
+@dataclass(frozen=True)
+class Drawn:
+    made: Dataset
+    figure: Figure
+    png: bytes
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Drawn]:
+    """The two large data sets, drawn once: that takes a second each."""
+    found = {}
+    for make in (food, movies):
+        made = make(tmp_path_factory.mktemp(make.__name__))
+        with remembering() as kept:
+            png = drawn(made)
+        (figure,) = kept
+        found[make.__name__] = Drawn(made, figure, png)
+    return found
 
 
 def food(folder: Path) -> Dataset:
@@ -80,12 +108,9 @@ def texts(made: Figure) -> Iterator[Text]:
                         yield label
 
 
-@pytest.mark.parametrize("make", [food, movies])
-def test_no_texts_overlap_and_none_leaves_the_figure(
-    make: Callable[[Path], Dataset], tmp_path: Path, figures: list[Figure]
-) -> None:
-    drawn(make(tmp_path))
-    (made,) = figures
+@pytest.mark.parametrize("name", ["food", "movies"])
+def test_no_texts_overlap_and_none_leaves_the_figure(name: str, both: Mapping[str, Drawn]) -> None:
+    made = both[name].figure
     renderer = made.canvas.get_renderer()  # type: ignore[attr-defined]
     boxes = {text: text.get_window_extent(renderer) for text in texts(made) if text.get_text()}
     assert len(boxes) > 40
@@ -100,10 +125,11 @@ def test_no_texts_overlap_and_none_leaves_the_figure(
         assert across < 1 or down < 1, (one, other)
 
 
-def test_every_class_is_named_and_counted_once(tmp_path: Path, figures: list[Figure]) -> None:
-    made = food(tmp_path)
-    drawn(made)
-    panels = [axes for axes in figures[0].axes if axes.get_xlabel().startswith("examples")][1:]
+def test_every_class_is_named_and_counted_once(both: Mapping[str, Drawn]) -> None:
+    made = both["food"].made
+    panels = [
+        axes for axes in both["food"].figure.axes if axes.get_xlabel().startswith("examples")
+    ][1:]
     names = [label.get_text() for axes in panels for label in axes.get_yticklabels()]
     assert sorted(names) == sorted(made.classes)
     assert [len(axes.get_yticklabels()) for axes in panels] == [34, 34, 33]
@@ -131,9 +157,8 @@ def test_counts_far_apart_are_on_a_log_scale(
     assert ("log" in axes.get_xlabel()) == (scale != "linear")
 
 
-def test_the_papers_sizes_stand_beside_ours(tmp_path: Path, figures: list[Figure]) -> None:
-    drawn(food(tmp_path))
-    told = [text.get_text().strip() for text in figures[0].axes[0].texts]
+def test_the_papers_sizes_stand_beside_ours(both: Mapping[str, Drawn]) -> None:
+    told = [text.get_text().strip() for text in both["food"].figure.axes[0].texts]
     assert told == [
         "101 here (-58,030)", "58,131 in the paper",
         "1 here (-6,451)", "6,452 in the paper",
@@ -147,18 +172,19 @@ def shares(axes: Axes) -> list[int]:
 
 
 def test_histograms_hold_every_text_that_is_not_empty(
-    tmp_path: Path, figures: list[Figure]
+    tmp_path: Path, both: Mapping[str, Drawn], figures: list[Figure]
 ) -> None:
-    drawn(food(tmp_path))
     drawn(made_up(tmp_path, [("train", "w " * i, (0,)) for i in range(60)], classes=("a",)))
-    log, linear = (figure.axes[1] for figure in figures)
+    log, linear = (figure.axes[1] for figure in (both["food"].figure, *figures))
     assert shares(log) == [100, 0, 100]
     assert log.get_legend_handles_labels()[1] == ["train", "val (1 empty, not shown)", "test"]
     assert shares(linear) == [100]
     assert linear.get_legend_handles_labels()[1] == ["train (1 empty)"]
 
 
-def test_samples_are_spread_over_classes_and_skip_unusable_images(tmp_path: Path) -> None:
+def test_samples_are_spread_over_classes_and_skip_unusable_images(
+    tmp_path: Path, both: Mapping[str, Drawn]
+) -> None:
     rows = [("train", "", (i % 5,)) for i in range(50)] + [("test", "", (0,))]
     made = made_up(tmp_path, rows, classes=("a", "b", "c", "d", "e"))
     shown = [example for example, _ in dataset.samples(made)]
@@ -171,7 +197,7 @@ def test_samples_are_spread_over_classes_and_skip_unusable_images(tmp_path: Path
     assert not {shown[0].id, shown[1].id} & {example.id for example in again}
     assert len({example.id for example in again}) == 12
 
-    many = food(tmp_path / "food")
+    many = both["food"].made
     labels = [example.labels[0] for example, _ in dataset.samples(many)]
     assert (labels[0], labels[-1], len(set(labels))) == (0, 100, 12)
 
@@ -184,6 +210,5 @@ def test_data_without_a_training_example_or_a_text_are_drawn(tmp_path: Path) -> 
             assert image.width == 12 * canvas.DPI
 
 
-def test_the_same_data_give_the_same_bytes(tmp_path: Path) -> None:
-    made = movies(tmp_path)
-    assert drawn(made) == drawn(made)
+def test_the_same_data_give_the_same_bytes(both: Mapping[str, Drawn]) -> None:
+    assert drawn(both["movies"].made) == both["movies"].png

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mi2p.model_spec import FusionSpec
 from mi2p.models.baselines.compact_bilinear import CBGP, CBP, RANK, CompactBilinear, CountSketch
 
-VISUAL, TEXTUAL, CLASSES = 6, 5, 3
+VISUAL, TEXTUAL = 6, 5
 
 
 def features(batch: int = 4, seed: int = 1) -> tuple[Tensor, Tensor]:
@@ -26,10 +26,13 @@ def pool_of(size: int, *, seed: int = 0) -> CompactBilinear:
     return CompactBilinear(VISUAL, TEXTUAL, size)
 
 
-def model_of(kind: type[nn.Module], *, seed: int = 0, **options: Any) -> nn.Module:
+Kind = TypeVar("Kind", CBP, CBGP)
+
+
+def model_of(kind: type[Kind], *, seed: int = 0, **options: Any) -> Kind:
     torch.manual_seed(seed)
     spec = FusionSpec(kind=kind.__name__.lower(), **{"sketch": 16, **options})  # type: ignore[arg-type]
-    return kind(VISUAL, TEXTUAL, CLASSES, dropout=0.0, spec=spec)
+    return kind(VISUAL, TEXTUAL, spec)
 
 
 def explicit_sketch(sketch: CountSketch, x: list[float]) -> list[float]:
@@ -111,9 +114,10 @@ def test_gradients_at_zero_are_finite(zero: str, options: dict[str, Any] | None)
         t = torch.zeros_like(t)
     v.requires_grad_()
     t.requires_grad_()
-    logits = model(v, t)
-    assert logits.isfinite().all()
-    nn.functional.cross_entropy(logits, torch.tensor([0, 1, 2, 1])).backward()
+    joint = model(v, t)
+    assert joint.isfinite().all()
+    weights = torch.randn(joint.shape, generator=torch.Generator().manual_seed(2))
+    (joint * weights).sum().backward()
     gradients = [v.grad, t.grad, *(p.grad for p in model.parameters())]
     assert all(g is not None and g.isfinite().all() for g in gradients)
 
@@ -181,19 +185,16 @@ def test_it_pools_in_float32_under_autocast() -> None:
 
 def test_the_gate_on_the_product_is_what_its_equation_says() -> None:
     model, (v, t) = model_of(CBGP), features()
-    assert isinstance(model, CBGP)
     state = {name: value.double() for name, value in model.state_dict().items()}
     first, second = state["gate.0.weight"], state["gate.1.weight"]
     assert first.shape == (RANK, 16) and second.shape == (16, RANK)
     z = model.pool(v, t).double()
     gate = 1 / (1 + (-(z @ first.T @ second.T + state["gate.1.bias"])).exp())
-    expected = (gate * z) @ state["head.linear.weight"].T + state["head.linear.bias"]
-    torch.testing.assert_close(model(v, t).double(), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(model(v, t).double(), gate * z, atol=1e-5, rtol=0)
 
 
 def test_the_gate_on_the_visual_feature_is_what_its_equation_says() -> None:
     model, (v, t) = model_of(CBGP, gate_at="visual"), features()
-    assert isinstance(model, CBGP)
     state = {name: value.double() for name, value in model.state_dict().items()}
     gate = 1 / (1 + (-(t.double() @ state["gate.weight"].T)).exp())
     gated = gate * (v.double() @ state["visual.weight"].T)
@@ -201,16 +202,16 @@ def test_the_gate_on_the_visual_feature_is_what_its_equation_says() -> None:
     pooled = [
         explicit_pool(model.pool, *pair) for pair in zip(gated.tolist(), t.tolist(), strict=True)
     ]
-    z = torch.tensor(pooled, dtype=torch.float64)
-    expected = z @ state["head.linear.weight"].T + state["head.linear.bias"]
-    torch.testing.assert_close(model(v, t).double(), expected, atol=1e-4, rtol=0)
+    expected = torch.tensor(pooled, dtype=torch.float64)
+    # As in the test of pooling: a root magnifies what rounding left of an empty bucket.
+    torch.testing.assert_close(model(v, t).double(), expected, atol=1e-3, rtol=0)
 
 
 def test_the_paper_scale_fits() -> None:
     # DenseNet-121 and BERT at the published size of sketches.
     torch.manual_seed(0)
     spec = FusionSpec(kind="cbgp")
-    model = CBGP(1024, 768, CLASSES, dropout=0.1, spec=spec)
-    assert model(torch.randn(2, 1024), torch.randn(2, 768)).shape == (2, CLASSES)
+    model = CBGP(1024, 768, spec)
+    assert model(torch.randn(2, 1024), torch.randn(2, 768)).shape == (2, 16000)
     buffers = sum(b.numel() * b.element_size() for b in model.buffers())
     assert buffers < 100_000  # no matrix of width x size

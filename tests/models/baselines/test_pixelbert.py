@@ -5,37 +5,18 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor
-from transformers import BertModel
 
-from mi2p.backbones import TextualCard
 from mi2p.models.baselines.pixelbert import MOST_PIXELS, PixelBERT, sampled
 from mi2p.models.classifier import Batch
-from mi2p.models.textual import Bert, small_config
 from mi2p.models.weights import load_visual
+from tests.tiny_models import toy_batch, toy_bert
 
 LENGTHS = (6, 3, 5, 2)
 
 
 def model_of(pooling: str = "pooler") -> PixelBERT:
-    sizes = {"num_layers": 2, "num_heads": 4, "width": 48, "max_tokens": 64}
-    card = TextualCard(title="toy", **sizes, pooling=pooling)  # type: ignore[arg-type]
-    torch.manual_seed(0)
-    textual = Bert(card, BertModel(small_config(card, vocabulary=64)))
-    with torch.no_grad():
-        for parameter in textual.parameters():
-            if parameter.dim() > 1:
-                parameter.mul_(10)  # as drawn, words hardly see each other
+    textual = toy_bert(pooling)
     return PixelBERT(load_visual("tiny_densenet", None), textual, 3, dropout=0.1).eval()
-
-
-def batch_of(size: int) -> Batch:
-    generator = torch.Generator().manual_seed(0)
-    is_word = torch.arange(max(LENGTHS) + 1) < torch.tensor(LENGTHS)[:, None]
-    tokens = torch.randint(4, 64, is_word.shape, generator=generator)
-    images = torch.randint(
-        256, (len(LENGTHS), 3, size, size), dtype=torch.uint8, generator=generator
-    )
-    return Batch(images=images, tokens=tokens, is_word=is_word)
 
 
 def pixels_of(cells: Tensor) -> list[Tensor]:
@@ -75,7 +56,7 @@ def literal(model: PixelBERT, image: Tensor, words: list[int]) -> Tensor:
 @pytest.mark.parametrize("pooling", ["pooler", "mean"])
 @torch.no_grad()
 def test_logits_are_those_of_the_literal_sequence(pooling: str, size: int) -> None:
-    model, batch = model_of(pooling), batch_of(size)
+    model, batch = model_of(pooling), toy_batch(size, LENGTHS)
     assert batch.images is not None and batch.tokens is not None
     logits = model(batch)
     for row, length in enumerate(LENGTHS):

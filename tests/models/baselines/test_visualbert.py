@@ -13,7 +13,14 @@ from mi2p.models.classifier import Batch
 from mi2p.models.frozen import Frozen
 from mi2p.models.multimodal_weights import load_visualbert
 from mi2p.models.weights import load_visual
-from tests.tiny_models import CLASSES, LENGTHS, WORDS, batch_of, logits_of, snapshot, step
+from tests.tiny_models import (
+    CLASSES,
+    assert_padding_changes_nothing,
+    batch_of,
+    logits_of,
+    snapshot,
+    step,
+)
 
 
 def model_of(*, external: bool = True) -> VisualBERT:
@@ -77,17 +84,4 @@ def test_the_transformer_is_trained_and_the_cnn_is_not() -> None:
 
 
 def test_padding_does_not_change_logits() -> None:
-    model, batch = model_of(), batch_of()
-    expected = logits_of(model, batch)
-    assert batch.images is not None and batch.tokens is not None and batch.is_word is not None
-    for row, length in enumerate(LENGTHS):
-        part = slice(row, row + 1)
-        alone = Batch(
-            images=batch.images[part],
-            tokens=batch.tokens[part, :length],
-            is_word=batch.is_word[part, :length],
-        )
-        assert torch.allclose(logits_of(model, alone)[0], expected[row], atol=1e-5)
-    other = replace(batch, tokens=batch.tokens + 9 * ~batch.is_word)
-    assert max(LENGTHS) == WORDS > min(LENGTHS)
-    assert torch.allclose(logits_of(model, other), expected, atol=1e-5)
+    assert_padding_changes_nothing(model_of())

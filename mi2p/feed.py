@@ -1,0 +1,121 @@
+"""The driver's side of Ray Tune: it asks a `Source` for trials and passes on what it hears."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from ray import tune
+from ray.tune.schedulers import FIFOScheduler
+from ray.tune.search import Searcher
+
+from mi2p.spec import TrialSpec
+
+
+class Listener(Protocol):
+    """What a sweep does when it hears of a trial, by the trial's own id."""
+
+    def started(self, trial_id: str) -> None:
+        """A trial got its place."""
+
+    def reported(self, trial_id: str, record: Mapping[str, Any]) -> bool:
+        """A trial finished an epoch; whether it is to be stopped."""
+
+    def ended(self, trial_id: str, reason: str | None) -> None:
+        """A trial is over; `reason` says why one has failed whose process died or raised."""
+
+
+class Feed(Searcher):
+    """Tune's search algorithm: whatever `next_config` gives is the next trial's `trial`.
+
+    None from it is a trial that is not there yet, or no more trials when `is_over` says so.
+    """
+
+    def __init__(
+        self, next_config: Callable[[], Mapping[str, Any] | None], is_over: Callable[[], bool]
+    ) -> None:
+        super().__init__()
+        self.next_config, self.is_over = next_config, is_over
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles what it is given for its own restore, which is not used."""
+        return {}
+
+    def suggest(self, trial_id: str) -> Any:
+        config = self.next_config()
+        if config is not None:
+            return {"trial": config}
+        return Searcher.FINISHED if self.is_over() else None
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Nothing: `Watcher` hears of it, with the reason."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: rows and studies decide what is done."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing, as `save`."""
+
+
+class Referee(FIFOScheduler):
+    """Tune's scheduler: trials in the order they come, stopped when the listener says so."""
+
+    def __init__(self, listener: Listener) -> None:
+        super().__init__()
+        self.listener = listener
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing, as of `Feed`."""
+        return {}
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> str:
+        # Tune repeats the last result when a function ends, and adds keys of its own.
+        stop = "epoch" in result and self.listener.reported(_id_of(trial), result)
+        return str(FIFOScheduler.STOP if stop else FIFOScheduler.CONTINUE)
+
+
+class Watcher(tune.Callback):
+    """Tells the listener of trials that start and end."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.listener = listener
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing, as of `Feed`."""
+        return {}
+
+    def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self.listener.started(_id_of(trial))
+
+    def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self.listener.ended(_id_of(trial), None)
+
+    def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        reason = "the worker died"
+        if trial.error_file:
+            reason = Path(trial.error_file).read_text(encoding="utf-8")
+        self.listener.ended(_id_of(trial), reason)
+
+
+class Clock(tune.Stopper):
+    """Stops all trials when `is_up` says so; they go on from their checkpoints another time."""
+
+    def __init__(self, is_up: Callable[[], bool]) -> None:
+        self.is_up = is_up
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing, as of `Feed`."""
+        return {}
+
+    def __call__(self, trial_id: str, result: Mapping[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self.is_up()
+
+
+def _id_of(trial: Any) -> str:
+    return TrialSpec.from_dict(trial.config["trial"]["spec"]).trial_id

@@ -1,0 +1,1 @@
+"""Searches: spaces, studies, and the trials that they ask for."""

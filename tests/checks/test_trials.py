@@ -1,0 +1,95 @@
+"""What is refused before the first trial, of plans whose data is there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mi2p.checks import trials as checks
+from mi2p.checks.trials import check_trials, fitting, tasks_of
+from mi2p.cluster import Memory
+from mi2p.options import SweepOptions
+from mi2p.plan import Plan
+from mi2p.running import Ground
+from mi2p.trainable import Places
+from sweeps.ablation_layers import Options, plan
+
+
+@pytest.fixture
+def ground(drawings: Path, tmp_path: Path) -> Ground:
+    places = Places(
+        results=str(tmp_path), cache=str(tmp_path / "cache"), data=str(drawings), weights=None
+    )
+    return Ground(places={"openclipart": places}, resources={"cpu": 1}, slots=2)
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> Options:
+    return Options(
+        visual="tiny_densenet", textual="tiny_bert", smoke=True, cache=tmp_path / "cache"
+    )
+
+
+def give(monkeypatch: pytest.MonkeyPatch, memory: Memory | None) -> None:
+    monkeypatch.setattr(checks, "memory_per_trial", lambda resources: memory)
+
+
+def test_the_task_is_that_of_the_data(options: Options, ground: Ground) -> None:
+    (task,) = tasks_of(plan(options).specs(), ground).values()
+    assert (task.num_classes, task.multilabel, task.num_train) == (11, False, 48)
+
+
+def test_table_5_is_not_refused(
+    options: Options, ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give(monkeypatch, Memory(nbytes=2**33, bfloat16=False, gpu=False))
+    table = plan(options)
+    check_trials(options, table, table.specs(), ground)
+
+
+def test_rows_that_are_the_same_computation_are_refused(
+    options: Options, ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give(monkeypatch, None)
+    table = plan(options)
+    cnn = table.rows[0]
+    # With so few examples both have one batch in one piece.
+    whole = cnn.specs[0].train.batch_size
+    train = replace(cnn.specs[0].train, batch_size=2 * whole, micro_batch=whole + 20)
+    other = replace(cnn, key="other", specs=(replace(cnn.specs[0], train=train),))
+    same = replace(train, micro_batch=0)
+    cnn = replace(cnn, specs=(replace(cnn.specs[0], train=same),))
+    both = Plan(name="two", table=5, rows=(cnn, other))
+    with pytest.raises(
+        ValueError, match=r"rows 'cnn' .* and 'other' .* changes neither the model"
+    ):
+        check_trials(options, both, both.specs(), ground)
+
+
+def test_a_value_that_is_set_and_changes_nothing_is_refused(
+    options: Options, ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give(monkeypatch, None)
+    table = plan(options)
+    wanted = replace(options, overrides=("me_bert-1:model.units.query_bias=false",))
+    with pytest.raises(ValueError, match=r"model\.units\.query_bias of row 'me_bert-1'"):
+        check_trials(wanted, table, table.specs(), ground)
+
+
+def test_what_cannot_fit_is_refused_by_name(
+    options: Options, ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give(monkeypatch, Memory(nbytes=100_000, bfloat16=False, gpu=False))
+    table = plan(options)
+    first = Plan(name="one", table=5, rows=table.rows[:1])
+    with pytest.raises(ValueError, match="tiny random DenseNet, seed 0: a batch of 24 needs"):
+        check_trials(options, first, first.specs(), ground)
+
+
+def test_where_the_memory_is_unknown_all_fits(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give(monkeypatch, None)
+    assert fitting(SweepOptions(), ground) is None
