@@ -62,9 +62,7 @@ def notes(rows: Sequence[RowTrials], *, are_equal: bool) -> list[str]:
     `are_equal` is about the whole table, of which `rows` may be those on one data set.
     """
     searched = {row.row.label: row.row.searched for row in rows if row.row.searched is not None}
-    if not searched:
-        return []
-    told = [] if are_equal else [_listed(rows)]
+    told = [] if are_equal else _listed(rows)
     for what, counts in (
         ("were stopped early", {label: one.pruned for label, one in searched.items()}),
         ("failed", {label: one.failed for label, one in searched.items()}),
@@ -120,8 +118,8 @@ def _configurations(alike: Sequence[Searched]) -> str:
     return f"{told} ({wanted} wanted)" if tried < wanted else told
 
 
-def _listed(rows: Sequence[RowTrials]) -> str:
-    """The budget of each row, those with the same one together."""
+def _listed(rows: Sequence[RowTrials]) -> list[str]:
+    """The budget of each row, those with the same one together; nothing if there are no rows."""
     groups: dict[tuple[int, str] | None, list[PlanRow]] = {}
     shown = _with_budget(rows)
     for row in shown:
@@ -132,7 +130,7 @@ def _listed(rows: Sequence[RowTrials]) -> str:
         what = f"{_configurations(alike)} by {budget[1]}" if budget else "none, as declared"
         labels = "all rows" if len(of) == len(shown) > 1 else ", ".join(row.label for row in of)
         told.append(f"{what}: {labels}")
-    return f"The budgets of rows are not equal. {'; '.join(told)}."
+    return [f"The budgets of rows are not equal. {'; '.join(told)}."] if told else []
 
 
 def _averages(rows: Sequence[RowTrials]) -> list[str]:

@@ -129,7 +129,10 @@ def _candidates(
 
 
 def _spec(text: str) -> TrialSpec:
-    return TrialSpec.from_dict(json.loads(text))
+    try:
+        return TrialSpec.from_dict(json.loads(text))
+    except TypeError as error:
+        raise ValueError(f"a stored trial has a spec that is none any more: {error}") from error
 
 
 def _flat(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

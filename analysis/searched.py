@@ -32,7 +32,7 @@ from mi2p.options import SEARCH_SEED
 from mi2p.plan import Plan, read_plan
 from mi2p.store import load
 
-LINE = 60
+LINE = 44
 """Letters of a configuration in a line of LaTeX, which does not break cells; elsewhere all."""
 
 

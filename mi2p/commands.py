@@ -82,6 +82,8 @@ def _given(options: SweepOptions) -> Iterator[str]:
     """Words for the other options that differ from their defaults."""
     for field in dataclasses.fields(options):
         value, default = getattr(options, field.name), field.default
+        if field.name == "search" and default:
+            yield from ("--search", "0")  # the values are chosen already
         if field.name in OF_ONE_RUN | OF_THE_ROW or value == default:
             continue
         yield f"--{field.name.replace('_', '-')}"

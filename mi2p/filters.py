@@ -83,9 +83,10 @@ def parse_filter(text: str) -> Filter:
 
 def _numbers(text: str, value: str) -> frozenset[int]:
     """`0,2-4` as {0, 2, 3, 4}."""
-    if not _NUMBERS.fullmatch(value):
+    is_legal = _NUMBERS.fullmatch(value)
+    ends = [[int(end) for end in part.split("-")] for part in value.split(",") if is_legal]
+    if not ends or any(part[0] > part[-1] for part in ends):
         raise ValueError(f"filter {text!r}: a seed is 0, 0-2 or 0,2 but got {value!r}")
-    ends = [[int(end) for end in part.split("-")] for part in value.split(",")]
     return frozenset(number for part in ends for number in range(part[0], part[-1] + 1))
 
 

@@ -27,6 +27,9 @@ ELSEWHERE: Mapping[str, str] = {
 }
 """What a row is called by, or what other options say."""
 
+SOME_ROWS = "KEYS:PATH=VALUE sets a value in some rows alone."
+"""What helps where a value does not suit all rows. Of the data all have the same values."""
+
 LONGEST_SUFFIX = 80
 """Characters of a plan's name; it is also that of files and folders."""
 
@@ -134,10 +137,10 @@ def _with(row: PlanRow, assignments: Iterable[Assignment]) -> PlanRow:
     try:
         return replace(row, specs=tuple(replaced(spec, values) for spec in row.specs))
     except (ValueError, TypeError) as error:
-        raise ValueError(
-            f"--set: row {row.key!r} of {row.dataset}: {error}. KEYS:PATH=VALUE sets a value in "
-            "some rows alone."
-        ) from error
+        told = f"--set: row {row.key!r} of {row.dataset}: {error}"
+        if not all(path.startswith("data.") for path in values):
+            told += f". {SOME_ROWS}"
+        raise ValueError(told) from error
 
 
 def _check_apart(before: Plan, after: Plan, assignments: Sequence[Assignment]) -> None:
@@ -156,8 +159,7 @@ def _check_apart(before: Plan, after: Plan, assignments: Sequence[Assignment]) -
             ]
             raise ValueError(
                 f"--set: rows {other.key!r} and {old.key!r} of {old.dataset} become the same: "
-                f"{', '.join(apart)} told them apart. KEYS:PATH=VALUE sets a value in some rows "
-                "alone."
+                f"{', '.join(apart)} told them apart. {SOME_ROWS}"
             )
 
 

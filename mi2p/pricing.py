@@ -206,9 +206,10 @@ def print_price(console: Console, found: Price, *, search: bool = False) -> None
     unit = "GPU-hours" if found.gpus else "CPU core-hours"
     ends = (_span(found.shortest_seconds), _span(found.longest_seconds))
     each = " to ".join(dict.fromkeys(ends))
-    console.print(f"price, by short probes of {found.shapes} shapes:")
-    console.print(f"  work       {found.hours:.2f} {unit}: {found.trials} trials of {each}")
-    console.print(f"  wall time  {_span(found.wall_seconds)}, {found.slots} trials at a time")
+    console.print(f"price, by short probes of {_counted(found.shapes, 'shape')}:")
+    trials, slots = _counted(found.trials, "trial"), _counted(found.slots, "trial")
+    console.print(f"  work       {found.hours:.2f} {unit}: {trials} of {each}")
+    console.print(f"  wall time  {_span(found.wall_seconds)}, {slots} at a time")
     console.print(f"  disk       {_size(found.results_bytes)} of results")
     console.print(
         f"             up to {_size(found.checkpoint_bytes)} of checkpoints while it runs"
@@ -218,6 +219,10 @@ def print_price(console: Console, found: Price, *, search: bool = False) -> None
     if search:
         console.print("  Configurations are priced as the row is declared. Those with other batch")
         console.print("  sizes and layers cost more or less; a scheduler stops trials early.")
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}{'s' * (number != 1)}"
 
 
 def _span(seconds: float) -> str:

@@ -93,8 +93,13 @@ def run(
     results = options.results.absolute()
     heard = _Heard(Store(results), Progress(console, source), source, options.max_concurrent)
     is_up = _clock(deadline)
+
+    def is_cut() -> bool:
+        return is_up() or heard.broken is not None
+
     feed = Feed(
-        lambda: None if is_up() else heard.config(ground.places), lambda: source.over or is_up()
+        lambda: None if is_cut() else heard.config(ground.places),
+        lambda: is_cut() or source.over,
     )
     tuner = tune.Tuner(
         tune.with_resources(trainable or run_trial, dict(ground.resources)),
@@ -111,7 +116,7 @@ def run(
             # A lost worker's trial goes on from its checkpoint. One that raised has its row
             # and ends at once when it is tried again.
             failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
-            stop=Clock(is_up),
+            stop=Clock(is_cut),
             verbose=0,
             callbacks=[Watcher(heard)],
         ),
@@ -121,6 +126,8 @@ def run(
             tuner.fit()
     except TuneError as error:
         raise RuntimeError(f"Ray Tune stopped the sweep: {error}") from error
+    if heard.broken is not None:
+        raise heard.broken
     if source.over and not heard.out:
         return "all"
     return "time" if is_up() else "interrupted"
@@ -136,6 +143,9 @@ class _Heard:
         """Jobs that were handed out and are not over, by their trials' ids."""
         self.last: dict[str, Mapping[str, Any]] = {}
         self.stopped: set[str] = set()
+        self.broken: Exception | None = None
+        """What was raised first while a trial was told of, such as `OSError` for a full disk. Tune
+        takes it for an error of the trial's own, and would start that again."""
 
     def config(self, places: Mapping[str, Places]) -> Mapping[str, Any] | None:
         """What Tune hands to a worker for the next job, if there is one now."""
@@ -150,18 +160,31 @@ class _Heard:
         return tune_config(job.spec, job.name, places[job.spec.data.name])
 
     def started(self, trial_id: str) -> None:
-        self.progress.started(self.out[trial_id])
+        with self._kept():
+            self.progress.started(self.out[trial_id])
 
     def reported(self, trial_id: str, record: Mapping[str, Any]) -> bool:
-        self.last[trial_id] = record
-        self.progress.reported(trial_id, record)
-        stop = self.source.reported(trial_id, record)
-        # At its last epoch a trial is done; stopping it then would lose that.
-        if stop and record["epoch"] < self.out[trial_id].spec.train.epochs:
-            self.stopped.add(trial_id)
+        with self._kept():
+            self.last[trial_id] = record
+            self.progress.reported(trial_id, record)
+            stop = self.source.reported(trial_id, record)
+            # At its last epoch a trial is done; stopping it then would lose that.
+            if stop and record["epoch"] < self.out[trial_id].spec.train.epochs:
+                self.stopped.add(trial_id)
         return trial_id in self.stopped
 
     def ended(self, trial_id: str, reason: str | None) -> None:
+        with self._kept():
+            self._ended(trial_id, reason)
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001
+            self.broken = self.broken or error
+
+    def _ended(self, trial_id: str, reason: str | None) -> None:
         job, row = self.out.pop(trial_id), self.store.trial(trial_id)
         metrics = self.last.pop(trial_id, {})
         if row is None and reason is not None:  # its process died: no one else can write a row

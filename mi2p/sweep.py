@@ -34,7 +34,12 @@ WriteTable = Callable[[Path, Plan], list[Path]]
 """Makes the table's files from a results folder and its plan; the first path is the LaTeX."""
 
 INTERRUPTED = 130
-GO_ON = "finished trials are kept, the same command goes on"
+
+
+def go_on(options: SweepOptions) -> str:
+    """What a user does after an interruption; --force would run again what it has just run."""
+    command = "the same command without --force" if options.force else "the same command"
+    return f"finished trials are kept, {command} goes on"
 
 
 def main(
@@ -55,7 +60,7 @@ def main(
     try:
         status = _main(console, options, declare(options), write_table, fixed)
     except (KeyboardInterrupt, EOFError):
-        console.print(f"interrupted; {GO_ON}")
+        console.print(f"interrupted; {go_on(options)}")
         status = INTERRUPTED
     except (ValueError, RuntimeError, OSError) as error:
         told = "\n".join([str(error), *getattr(error, "__notes__", [])])
@@ -122,9 +127,20 @@ def _finish(
     _make_table(console, options.results, plan, states, write_table)
     left = {states[trial_id] for trial_id in wanted} - {"done"}
     if end == "interrupted":
-        console.print(f"interrupted; {GO_ON}")
+        console.print(f"interrupted; {go_on(options)}")
         return INTERRUPTED
+    if end == "all" and not options.collect and _without_configuration(options, plan, names):
+        left |= {"failed"}
     return _closing(console, options, end, left)
+
+
+def _without_configuration(
+    options: SweepOptions, plan: Plan, names: Collection[tuple[str, str]]
+) -> bool:
+    """Whether all configurations of a row failed; its trials are then still those declared."""
+    rows = [row for row in plan.rows if (row.key, row.dataset) in names]
+    trained = [row for row in rows if not row.specs[0].averages]
+    return options.search > 0 and any(row.searched is None for row in trained)
 
 
 def _make_table(
@@ -148,12 +164,12 @@ def _closing(console: Console, options: SweepOptions, end: End, left: Collection
     """What to type next, and the exit status."""
     if "failed" in left:
         console.print("next: the same command with --retry-failed runs the failed trials again")
-    elif left and end == "time":
-        console.print(f"the time was over; {GO_ON}")
+    elif end == "time":  # of a search all that is left may be configurations to try
+        console.print(f"the time was over; {go_on(options)}")
         return 0
     elif left and not options.collect:
         console.print(f"some trials left no row in {options.results}: {SHARED}", soft_wrap=True)
-    else:
+    elif not left:
         folder = options.results / "tensorboard"
         console.print(f"next: tensorboard --logdir {folder}", soft_wrap=True)
     return 1 if left and not options.collect else 0

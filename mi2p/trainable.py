@@ -71,6 +71,8 @@ def execute(
 ) -> None:
     """Run a trial and leave its row, whether it finishes or raises.
 
+    A loss that is no number is a result like others: it is in the row, and not raised.
+
     A lock per trial keeps two sweeps that share it, or a worker that outlived a killed driver,
     from running it twice at a time: who comes second finds the row.
     """
@@ -96,7 +98,8 @@ def execute(
         except Exception as error:
             record_error(store, spec, error, last)
             _forget(folder)  # tried again, it starts anew: what it had learnt may be the error
-            raise
+            if not isinstance(error, FloatingPointError):
+                raise  # the next trial gets another process
         finally:
             curves.close()
             release_memory()

@@ -30,7 +30,7 @@ def trained(
     """Run what is missing; the plan, and why the run ended. None if nothing was to be run."""
     store = Store(options.results.absolute())
     wanted = with_parts(plan, chosen_rows(plan, options.rows))
-    forced = [s for s in chosen_trials(plan, options.force) if s.trial_id in wanted]
+    forced = forced_trials(plan, options, wanted)
     states = states_to_run(store, options, plan, wanted, forced)
     print_plan(console, plan, states, wanted, store.folder)
     missing = [spec for spec in wanted.values() if states[spec.trial_id] == "to run"]
@@ -54,9 +54,22 @@ def trained(
         return plan, run(console, options, plan.name, source, ground, deadline=deadline)
 
 
+def forced_trials(plan: Plan, options: SweepOptions, wanted: Collection[str]) -> list[TrialSpec]:
+    """The trials of --force; `ValueError` if --rows leaves out all of them."""
+    chosen = chosen_trials(plan, options.force)
+    found = [spec for spec in chosen if spec.trial_id in wanted]
+    if chosen and not found:
+        raise ValueError(
+            f"--force {' '.join(options.force)} must choose trials of the rows that are run, but "
+            f"none is of --rows {' '.join(options.rows)}"
+        )
+    return found
+
+
 def _dry_run(console: Console, options: SweepOptions, todo: Sequence[TrialSpec]) -> None:
     """Tell what trials would cost, if their data is there to be probed."""
     if not todo:
+        console.print("nothing to run, nothing to pay")
         return
     try:
         folders = find_folders(console, options, todo)

@@ -27,6 +27,7 @@ from sweeps import (
     ablation_layers,
     compare_crisismmd,
     compare_food101_mmimdb,
+    search,
 )
 
 SCRIPT = "sweeps/a table.py"
@@ -216,3 +217,14 @@ def test_what_no_value_can_tell_is_refused() -> None:
     other = (replace(expanded, key="cnn"), *declared.rows[1:])
     with pytest.raises(ValueError, match="row 'cnn' cannot be told in values of --set"):
         printed(options, declared, replace(declared, rows=other), "cnn")
+
+
+def test_a_script_that_searches_unless_told_otherwise_trains_what_is_printed() -> None:
+    options = search.Options(dataset="openclipart", **TINY_OPTIONS)
+    assert options.search > 0
+    declared = search.plan(options)
+    chosen = declared.changed(found_by_a_search, f"{declared.name}-search")
+    assert all(
+        parsed(line, search.Options).search == 0 for line in printed(options, declared, chosen)
+    )
+    assert_commands_train_their_rows(options, search.plan, chosen)

@@ -110,6 +110,7 @@ def test_rows_have_no_seeds() -> None:
         ("model.fusion.kind=gmu2", "cross_attention"),
         ("seed=x", "a seed is 0, 0-2 or 0,2 but got 'x'"),
         ("seed=", "a seed is 0, 0-2 or 0,2 but got ''"),
+        ("seed=0,3-1", "a seed is 0, 0-2 or 0,2 but got '0,3-1'"),
     ],
 )
 def test_what_is_no_filter_is_told_what_is_legal(wrong: str, message: str) -> None:

@@ -148,3 +148,12 @@ def test_paths_that_are_set() -> None:
     assert set_paths(assignments) == ("train.lr", "model.units.heads", "train.epochs")
     assert set_paths(assignments, "me_bert") == ("train.lr", "model.units.heads")
     assert set_paths((), "cnn") == ()
+
+
+def test_what_helps_some_rows_is_told_where_it_does() -> None:
+    hint = "KEYS:PATH=VALUE sets a value in some rows alone"
+    with pytest.raises(ValueError, match=rf"batch_size=1\. {hint}"):
+        overridden(LAYERS, ("train.batch_size=1",))
+    with pytest.raises(ValueError, match="but got image_size=100") as caught:
+        overridden(LAYERS, ("data.image_size=100",))
+    assert hint not in str(caught.value)  # all rows see the same data

@@ -259,3 +259,12 @@ def test_a_search_says_what_its_price_does_not_know() -> None:
 
 def test_nothing_to_run_costs_nothing() -> None:
     assert printed(price([], {}, slots=2)) == ["nothing to run, nothing to pay"]
+
+
+def test_one_trial_is_no_trials() -> None:
+    one = replace(PRICE, trials=1, shapes=1, slots=1, longest_seconds=52)
+    assert printed(one)[:3] == [
+        "price, by short probes of 1 shape:",
+        "  work       1.50 CPU core-hours: 1 trial of 52 s",
+        "  wall time  46 min, 1 trial at a time",
+    ]

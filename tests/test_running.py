@@ -244,3 +244,28 @@ def test_when_the_time_is_over_running_trials_are_stopped_without_a_row(tmp_path
     assert end == "time" and time.monotonic() - start < 120
     assert load(options.results)["seed"].tolist() == [0]
     assert not source.over  # the third was not begun
+
+
+class Full(Planned):
+    """Cannot write down how a trial ended."""
+
+    def ended(self, trial_id: str, row: Mapping[str, Any]) -> None:
+        raise OSError("no space left on device")
+
+
+@pytest.mark.slow
+def test_what_a_source_raises_ends_the_run_as_what_it_is(tmp_path: Path) -> None:
+    specs = [replace(LONG, seed=seed) for seed in (0, 1)]
+    options = SweepOptions(results=tmp_path / "results", max_concurrent=1)
+    places = Places(results=str(options.results), cache="", data="", weights=None)
+    ground = Ground(places={"openclipart": places}, resources={"cpu": 1}, slots=1)
+    with joined(None), pytest.raises(OSError, match="no space left on device"):
+        run(
+            Console(quiet=True),
+            options,
+            "small",
+            Full(jobs(*specs)),
+            ground,
+            trainable=slow_trial,
+        )
+    assert load(options.results)["seed"].tolist() == [0]

@@ -437,3 +437,26 @@ def test_an_average_is_made_once_its_part_was_repaired_by_another_sweep(scene: S
     status, out = scene.main()
     assert status == 0 and scene.ran == [] and "3 done, 0 failed, 1 to run" in out
     assert scene.statuses()["score_fusion"] == "done"
+
+
+def test_a_row_whose_every_configuration_failed_is_to_be_retried(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.main()  # which leaves other trials than a search would
+    for spec in scene.plan.rows[0].specs:
+        scene.store.set_aside(spec.trial_id, scene.store.folder / "replaced")
+    monkeypatch.setattr(sweep, "searched", lambda *_: (scene.plan, "all"))
+    status, told = scene.main(search=3, rows=("cnn",))
+    assert status == 1 and "--retry-failed" in told and "share" not in told
+    monkeypatch.setattr(sweep, "searched", lambda *_: (scene.plan, "time"))
+    status, told = scene.main(search=3, rows=("cnn",))
+    assert status == 0 and "the time was over" in told
+
+
+def test_what_goes_on_after_an_interruption(scene: Scene) -> None:
+    scene.stop_after = 1
+    assert "kept, the same command goes on" in scene.main()[1]
+    scene.stop_after = 99
+    scene.main()
+    scene.stop_after = 1
+    assert "the same command without --force goes on" in scene.main(force=("cnn", "bert"))[1]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mi2p import steps
+from mi2p import steps, train
 from mi2p.store import Store, load, load_epochs, load_predictions
 from mi2p.trainable import Places, execute
 from tests.planted import planted_xor, register
@@ -83,12 +83,11 @@ def scalars(folder: Path, name: str = "val/accuracy") -> list[tuple[int, float]]
     return [(event.step, event.value) for event in events.Scalars(name)]
 
 
-def test_a_trial_that_raises_leaves_an_error_row_and_its_traceback(
+def test_a_trial_that_diverges_leaves_an_error_row_and_its_traceback(
     places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(steps, "loss", lambda logits, labels: logits.sum() * np.nan)
-    with pytest.raises(FloatingPointError):
-        execute(SPEC, "x", places, ignore)
+    execute(SPEC, "x", places, ignore)
     row = load(places.results).iloc[0]
     assert row["status"] == "error"
     assert row["error"].startswith("FloatingPointError: loss is nan at epoch 1, step 1 of ")
@@ -96,6 +95,19 @@ def test_a_trial_that_raises_leaves_an_error_row_and_its_traceback(
     assert "Traceback" in trace.read_text()
     assert not (Path(places.results) / "predictions").exists()
     assert not places.checkpoints(SPEC.trial_id).exists()
+
+
+def test_any_other_error_ends_the_process_too(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A GPU's errors stay with the process: the next trial is to have another one.
+    def broken(*_: object) -> None:
+        raise RuntimeError("device-side assert")
+
+    monkeypatch.setattr(train, "fit", broken)
+    with pytest.raises(RuntimeError, match="device-side assert"):
+        execute(SPEC, "x", places, ignore)
+    assert load(places.results)["error"].tolist() == ["RuntimeError: device-side assert"]
 
 
 def test_several_labels_from_training_to_row(

@@ -17,7 +17,14 @@ from mi2p.options import SweepOptions
 from mi2p.plan import Plan, PlanRow
 from mi2p.spec import TrialSpec
 from mi2p.store import Store, trial_row
-from mi2p.training import agreed, forget, jobs, states_to_run, trial_states
+from mi2p.training import (
+    agreed,
+    forced_trials,
+    forget,
+    jobs,
+    states_to_run,
+    trial_states,
+)
 from sweeps import compare_crisismmd, compare_food101_mmimdb
 from tests.test_source import SPEC
 
@@ -68,6 +75,17 @@ def test_what_a_trial_left_is_moved_away_before_it_runs_again(tmp_path: Path) ->
     (moved,) = (tmp_path / "replaced").iterdir()
     name = f"{SPEC.trial_id}.parquet"
     assert (moved / "trials" / name).exists() and (moved / "predictions" / name).exists()
+
+
+def test_forced_trials_are_of_the_rows_that_are_run() -> None:
+    plan = small_plan(2e-3)
+    good, other = plan.specs()
+    both = {spec.trial_id for spec in (good, other)}
+    assert forced_trials(plan, SweepOptions(force=("good",)), both) == [good]
+    assert forced_trials(plan, SweepOptions(), {good.trial_id}) == []
+    options = SweepOptions(force=("other",), rows=("good",))
+    with pytest.raises(ValueError, match=r"--force other must choose .* none is of --rows good"):
+        forced_trials(plan, options, {good.trial_id})
 
 
 def test_nobody_is_asked_who_cannot_answer(monkeypatch: pytest.MonkeyPatch) -> None:

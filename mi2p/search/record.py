@@ -60,6 +60,14 @@ class StudyRecord:
     def _open(self, trial_id: str) -> list[FrozenTrial]:
         return [trial for trial in self.tally.of(trial_id) if not trial.state.is_finished()]
 
+    def _row(self, store: Store, trial_id: str) -> Row | None:
+        """The row of a trial in `store`; none if it was pruned, unless this study has: beside
+        the trials of another it was hopeless, or by another scheduler."""
+        row = store.trial(trial_id)
+        if row is None or row["status"] != "pruned":
+            return row
+        return row if any("stopped" in t.user_attrs for t in self.tally.of(trial_id)) else None
+
     @property
     def runs(self) -> bool:
         """Whether a trial was started and is not over."""
@@ -112,7 +120,7 @@ class StudyRecord:
         for trial in list(self._trials):
             row = None
             if not trial.state.is_finished():
-                row = store.trial(trial.user_attrs["trial_id"])
+                row = self._row(store, trial.user_attrs["trial_id"])
             if row is not None:
                 self.ended(trial.user_attrs["trial_id"], row)
         self.release()

@@ -13,6 +13,7 @@ from mi2p.progress import name_of
 from mi2p.source import Job
 from mi2p.spec import TrialSpec
 from mi2p.store import Row, Store
+from mi2p.training import forget
 
 if TYPE_CHECKING:
     from mi2p.search.studies import RowStudy
@@ -84,6 +85,8 @@ class Search:
             found = study.next(self._store, self._out)
             if found is not None:
                 number, spec = found
+                if self._store.trial(spec.trial_id) is not None:  # pruned by another study
+                    forget(self._store, [spec])
                 return self._job(self._row_of[study], study, spec, f"search {number}")
         return None
 
@@ -171,6 +174,12 @@ class Search:
         """Rows of which every configuration failed, and the first one's error."""
         errors = [(row, self._studies[key].tally.error()) for key, row in self._rows.items()]
         return [(row, error) for row, error in errors if error is not None]
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether something was not begun: for want of time, once the source is over."""
+        unbegun = any(not study.is_over for study in self._row_of)
+        return unbegun or any(self._left(key) for key in self._rows)
 
     def _is_up(self) -> bool:
         return self._deadline is not None and self._clock() >= self._deadline

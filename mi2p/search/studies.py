@@ -72,7 +72,8 @@ class RowStudy(StudyRecord):
     def next(self, store: Store, out: Container[str]) -> tuple[int, TrialSpec] | None:
         """The next trial to start, and the number of its configuration from 1, or None.
 
-        Those with a row in `store` are told from it. `out` are the ids of all trials that run:
+        Those with a row in `store` are told from it, unless another study has pruned them: the
+        caller moves such a row away. `out` are the ids of all trials that run:
         one of these is not started again, but told when it ends.
         """
         while True:
@@ -128,7 +129,7 @@ class RowStudy(StudyRecord):
 
     def _answer(self, trial_id: str, store: Store) -> bool:
         """Tell a trial that has a row, or that the study has had; whether there was one."""
-        row = store.trial(trial_id)
+        row = self._row(store, trial_id)
         if row is not None:
             self.ended(trial_id, row, answered="store")
             return True

@@ -7,8 +7,9 @@ other rows are still searched.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -21,7 +22,7 @@ from mi2p.filters import chosen_rows, chosen_trials
 from mi2p.metrics import primary
 from mi2p.options import SEARCH_SEED, SweepOptions
 from mi2p.overrides import set_paths
-from mi2p.plan import Plan, PlanRow
+from mi2p.plan import Plan, PlanRow, read_plan
 from mi2p.pricing import search_trials
 from mi2p.progress import name_of
 from mi2p.running import End, Ground, prepared, run, tell_price
@@ -82,6 +83,7 @@ def _searched(
     from mi2p.search.rounds import Search
 
     store, name = Store(options.results.absolute()), search_name(options, plan)
+    plan = with_kept(plan, rows, store.folder / "plans" / f"{name}.json")
     search = Search(plan, rows, studies, store, name=name, slots=ground.slots, deadline=deadline)
     print_search(console, search.plan(), rows, studies, store)
     if options.dry_run:
@@ -91,14 +93,39 @@ def _searched(
     if options.retry_failed:
         for study in studies.values():
             study.retry(store)
-    run_again(options, store, search.plan())
+    run_again(options, store, search.plan(), rows)
     try:
         end = run(console, options, name, search, ground, deadline=deadline)
     finally:
         search.release()
     for row, error in search.failed_rows():
         console.print(f"no configuration of {row.label} finished: {error}", markup=False)
-    return search.plan(), end
+    # A source whose time is up is over, too.
+    return search.plan(), "time" if end == "all" and search.is_cut else end
+
+
+def with_kept(plan: Plan, rows: Collection[PlanRow], path: Path) -> Plan:
+    """The plan with what the one at `path` has found for rows other than `rows`.
+
+    So that searches of a few rows at a time (`--rows`) come to one table. A plan that cannot be
+    read, and rows that were declared otherwise then, have found nothing.
+    """
+    kept: dict[RowName, PlanRow] = {}
+    with suppress(ValueError, TypeError, LookupError, AttributeError, OSError):
+        kept = {(row.key, row.dataset): row for row in read_plan(path).rows}
+    now = {(row.key, row.dataset) for row in rows}
+
+    def change(row: PlanRow) -> PlanRow:
+        name = (row.key, row.dataset)
+        then = kept.get(name, row)
+        if name in now or then.searched is None:
+            return row
+        if then.searched.trials[0] != search_base(row).trial_id:
+            return row
+        specs = tuple(replace(then.specs[0], seed=spec.seed) for spec in row.specs)
+        return replace(row, specs=specs, searched=then.searched)
+
+    return plan.changed(change, plan.name)
 
 
 def rows_to_search(plan: Plan, chosen: Collection[PlanRow]) -> list[PlanRow]:
@@ -205,12 +232,19 @@ def print_search(
     console.print(table)
 
 
-def run_again(options: SweepOptions, store: Store, plan: Plan) -> None:
-    """Forget what the user wants again of the trials that confirm; keep what is chosen so far."""
+def run_again(options: SweepOptions, store: Store, plan: Plan, rows: Collection[PlanRow]) -> None:
+    """Forget what the user wants again of the trials that confirm; keep what is chosen so far.
+
+    Only of `rows`, which are searched now, and not before they have a configuration: what is
+    trained of them as declared is another table's.
+    """
     plan.write(store.folder)
-    forget(store, chosen_trials(plan, options.force))
-    for spec in plan.specs() if options.retry_failed else ():
-        store.discard_error(spec.trial_id)
+    now = {(row.key, row.dataset) for row in rows}
+    confirm = [row for row in plan.rows if row.searched and (row.key, row.dataset) in now]
+    ids = {spec.trial_id for row in confirm for spec in row.specs}
+    forget(store, [s for s in chosen_trials(plan, options.force) if s.trial_id in ids])
+    for trial_id in ids if options.retry_failed else ():
+        store.discard_error(trial_id)
 
 
 def _is_done(store: Store, spec: TrialSpec) -> bool:

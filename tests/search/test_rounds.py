@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from optuna.storages import InMemoryStorage
 
+from mi2p.options import SEARCH_SEED
 from mi2p.plan import PlanRow
 from mi2p.search.rounds import Search
 from mi2p.search.storage import open_storage
@@ -25,6 +26,7 @@ from tests.toy_search import (
     done,
     failed,
     open_row,
+    pruned,
     score,
     states_of,
     toy_plan,
@@ -73,7 +75,7 @@ def test_the_best_of_each_row_is_trained_with_all_seeds(tmp_path: Path) -> None:
     assert {job.spec.trial_id for job in runner.jobs[-4:]} >= {
         spec.trial_id for spec in plan.rows[1].specs
     }
-    assert search.failed_rows() == []
+    assert search.failed_rows() == [] and not search.is_cut
 
 
 def test_names_and_labels(tmp_path: Path) -> None:
@@ -150,6 +152,18 @@ def test_a_plan_takes_what_rows_that_do_not_run_have_found(tmp_path: Path) -> No
     studies = searching(storage, tmp_path)._studies
     search = Search(toy_plan(*ROWS), ROWS[:1], studies, Store(tmp_path), name="found", slots=1)
     assert search.over and all(row.searched for row in search.plan().rows)
+
+
+def test_what_another_search_has_pruned_is_trained_to_its_end(tmp_path: Path) -> None:
+    first = replace(DECLARED, stage="search", seed=SEARCH_SEED)
+    Store(tmp_path).write_trial(pruned(first))
+    search, runner = searching(InMemoryStorage(), tmp_path), Runner(tmp_path)
+    runner.run(search)  # which asserts that what is handed out has no row: a worker would return
+    assert runner.ran.count(first.trial_id) == 1
+    searched = search.plan().rows[0].searched
+    assert searched is not None and searched.first == pytest.approx(score(DECLARED))
+    (kept,) = (tmp_path / "replaced").glob("*/trials/*.parquet")
+    assert kept.stem == first.trial_id
 
 
 STEPS = 3 * (2 * BUDGET + 2 * 2)
@@ -230,6 +244,7 @@ def test_configurations_stop_while_there_is_time_for_the_seeds(tmp_path: Path) -
     assert 500 <= clock.now <= 600
     tried = [study.tally.over() for study in search._studies.values()]
     assert max(tried) - min(tried) <= 1 and search.total == len(runner.jobs)
+    assert search.is_cut
 
 
 def test_past_the_deadline_nothing_is_handed_out(tmp_path: Path) -> None:
@@ -237,4 +252,4 @@ def test_past_the_deadline_nothing_is_handed_out(tmp_path: Path) -> None:
     search = searching(InMemoryStorage(), tmp_path, slots=1, deadline=30.0, clock=clock)
     assert search.next() is not None
     clock.now = 30
-    assert search.next() is None and search.over
+    assert search.next() is None and search.over and search.is_cut

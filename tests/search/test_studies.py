@@ -11,6 +11,7 @@ from optuna.storages import InMemoryStorage
 
 from mi2p.backbones import visual_card
 from mi2p.options import SEARCH_SEED
+from mi2p.search.opening import spec_of
 from mi2p.search.spaces import space_of
 from mi2p.search.storage import open_storage
 from mi2p.search.studies import REPEATS
@@ -18,6 +19,7 @@ from mi2p.spec import ModelSpec, UnitSpec
 from mi2p.store import Store
 from tests.toy_search import (
     DECLARED,
+    METRIC,
     ToySpace,
     done,
     few,
@@ -29,6 +31,12 @@ from tests.toy_search import (
     score,
     states_of,
 )  # fmt: skip
+
+DECLARED_IN_SEARCH = replace(DECLARED, stage="search", seed=SEARCH_SEED)
+
+
+def at(epoch: int, value: float) -> dict[str, Any]:
+    return {"epoch": float(epoch), METRIC: value}
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "nsga2"])
@@ -84,6 +92,27 @@ def test_what_is_in_the_store_is_answered_without_training(tmp_path: Path) -> No
     assert study.next(store, ()) is None and study.is_over
     assert states_of(study) == ["COMPLETE"] * 5
     assert {trial.user_attrs["answered"] for trial in study._trials} == {"store"}
+
+
+def test_what_another_study_has_pruned_is_trained_again(tmp_path: Path) -> None:
+    store, storage = Store(tmp_path), InMemoryStorage()
+    store.write_trial(pruned(DECLARED_IN_SEARCH))  # beside trials of another scheduler
+    study = open_row(storage, in_flight=1)
+    found = study.next(store, ())
+    assert found == (1, DECLARED_IN_SEARCH)
+    study.settle(store)  # killed before the row was moved away
+    assert states_of(study) == ["WAITING"]
+
+
+def test_what_a_study_has_pruned_stays_so(tmp_path: Path) -> None:
+    store, study = Store(tmp_path), open_row(InMemoryStorage(), scheduler="asha", in_flight=9)
+    out = [found[1].trial_id for _ in range(9) if (found := study.next(store, ())) is not None]
+    stopped = [study.reported(trial_id, at(1, 0.9 - i / 10)) for i, trial_id in enumerate(out)]
+    assert stopped[-1]
+    last = next(spec_of(study.space, t) for t in study.tally.of(out[-1]))
+    store.write_trial(pruned(last))
+    study.settle(store)  # killed before the study was told
+    assert states_of(study) == ["WAITING"] * 8 + ["PRUNED"]
 
 
 def test_duplicates_do_not_count_and_a_small_space_is_given_up(tmp_path: Path) -> None:

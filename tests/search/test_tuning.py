@@ -8,19 +8,28 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
+from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console
 
 from mi2p.options import SEARCH_SEED, SweepOptions
-from mi2p.plan import read_plan
+from mi2p.plan import Plan, read_plan
+from mi2p.running import Ground
+from mi2p.search import tuning
+from mi2p.search.rounds import Search
 from mi2p.search.storage import open_storage
-from mi2p.search.tuning import rows_to_search, search_base, search_name
+from mi2p.search.tuning import rows_to_search, run_again, search_base, search_name, with_kept
 from mi2p.spec import TrialSpec
-from mi2p.store import load
+from mi2p.store import Store, load
 from sweeps import ablation_layers, compare_crisismmd
+from tests.search.test_rounds import SPACES
+from tests.toy_search import Runner, ToySpace, open_row, toy_plan, toy_row
 
 ROOT = Path(__file__).parents[2]
 NAME = "table5-openclipart-tiny_densenet-tiny_bert-set-data.limit-60-search4"
@@ -207,3 +216,65 @@ def test_another_way_to_search_is_another_table() -> None:
     assert names[2] == "table5-openclipart-search20-gp-asha"
     assert names[3] == "table5-openclipart-search20-nsga2-seconds"
     assert len(set(names)) == 4
+
+
+def test_a_search_without_time_to_begin_is_out_of_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = toy_row("a", ToySpace())
+    studies = {(row.key, row.dataset): open_row(InMemoryStorage())}
+    ground = Ground(places={}, resources={}, slots=1)
+    options = SweepOptions(search=12, results=tmp_path, yes=True)
+
+    def run(*given: Any, **more: Any) -> str:
+        Runner(tmp_path).run(given[3])
+        return "all"  # nothing is to come, or runs
+
+    monkeypatch.setattr(tuning, "run", run)
+
+    def end(deadline: float | None) -> str:
+        console = Console(quiet=True)
+        found = tuning._searched(console, options, toy_plan(row), [row], studies, ground, deadline)
+        assert found is not None
+        return found[1]
+
+    assert end(time.monotonic() - 1) == "time"
+    assert end(None) == "all"
+
+
+def a_searched_plan(folder: Path, keys: str = "ab") -> Plan:
+    """Each row of `keys` of two after a search of one configuration."""
+    rows = [toy_row(key, SPACES[key]) for key in "ab"]
+    chosen = [row for row in rows if row.key in keys]
+    studies = {
+        (row.key, row.dataset): open_row(InMemoryStorage(), SPACES[row.key], budget=1)
+        for row in chosen
+    }
+    found = Search(toy_plan(*rows), chosen, studies, Store(folder), name="found", slots=1)
+    Runner(folder).run(found)
+    return found.plan()
+
+
+def test_searches_of_some_rows_at_a_time_come_to_one_table(tmp_path: Path) -> None:
+    kept, declared = a_searched_plan(tmp_path, "a"), [toy_row(k, SPACES[k]) for k in "ab"]
+    path, plan = kept.write(tmp_path), toy_plan(*declared)
+    a, b = with_kept(plan, [declared[1]], path).rows
+    assert a == kept.rows[0] and a.searched is not None and b == declared[1]
+    assert with_kept(plan, [declared[0]], path) == plan  # that row is searched now
+    assert with_kept(plan, [declared[1]], tmp_path / "none.json") == plan
+    more = toy_plan(toy_row("a", SPACES["a"], seeds=(0, 1, 2)), declared[1])
+    assert [s.seed for s in with_kept(more, [declared[1]], path).rows[0].specs] == [0, 1, 2]
+    other = toy_plan(toy_row("a", SPACES["b"]), declared[1])  # now declared otherwise
+    assert with_kept(other, [declared[1]], path) == other
+
+
+def test_only_what_is_searched_now_is_trained_again(tmp_path: Path) -> None:
+    plan, store = a_searched_plan(tmp_path), Store(tmp_path)
+    options = SweepOptions(search=1, results=tmp_path, force=("seed=0",))
+    unsearched = replace(plan.rows[0], searched=None)
+    run_again(options, store, toy_plan(unsearched, plan.rows[1]), plan.rows)
+    run_again(options, store, plan, plan.rows[1:])
+    there = {
+        row.key: [store.trial(s.trial_id) is not None for s in row.specs] for row in plan.rows
+    }
+    assert there == {"a": [True, True], "b": [False, True]}
