@@ -79,6 +79,7 @@ def test_no_image_at_all_is_not_fatal(tmp_path: Path) -> None:
     assert len(written(made, tmp_path / "out")) == 4
 
 
+@pytest.mark.slow
 def test_a_cap_compares_fewer_images_and_opens_all(tmp_path: Path) -> None:
     made = tweets(tmp_path / "data")
     seen: list[int] = []

@@ -128,6 +128,7 @@ def test_damaged_predictions_lose_the_claims_and_not_the_table(tmp_path: Path) -
     assert sorted((tmp_path / "tables").iterdir()) == sorted(paths)
 
 
+@pytest.mark.slow
 def test_three_tasks_in_the_papers_shape(tmp_path: Path) -> None:
     made = full(tmp_path, seeds=(0,))
     paths = TABLE.write(tmp_path, made)

@@ -158,6 +158,7 @@ def test_all_that_does_not_fit_is_told(stores: Path) -> None:
         of(1000, stores).check(specs, TASKS)
 
 
+@pytest.mark.slow
 def test_the_hungriest_configuration_needs_as_much_as_any(stores: Path) -> None:
     base = replaced(spec_of("me_cnn"), {"train.batch_size": 32})
     space = space_of(base)

@@ -70,6 +70,7 @@ def test_draws_are_the_same_and_begin_with_the_base() -> None:
     assert len({spec.trial_id for spec in first}) > SAMPLES / 2
 
 
+@pytest.mark.slow
 def test_a_rate_that_is_ignored_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def ignoring(model: Any, spec: TrialSpec) -> list[dict[str, Any]]:
         return parameter_groups(model, replaced(spec, {"model.units.lr_multiplier": 1.0}))

@@ -341,6 +341,7 @@ input()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="Linux only")
 def test_readers_on_one_machine_share_one_copy(tmp_path: Path) -> None:
     # Eight trials on a node: the pages of the first serve all, each adds under 5 % of its own.

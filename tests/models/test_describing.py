@@ -149,6 +149,7 @@ def test_parameters_and_the_state_of_an_expanded_model() -> None:
     assert without.trained == found.trained and without.frozen == found.frozen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["cnn", "bert", "visualbert"])
 def test_checkpointing_keeps_less_and_computes_more(name: str) -> None:
     plain, less = (

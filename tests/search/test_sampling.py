@@ -64,6 +64,7 @@ def test_the_declared_row_comes_first_and_the_rest_repeats(sampler: str) -> None
     assert len({str(t.params) for t in one}) > count / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2"])
 def test_a_sampler_that_learns_beats_random(sampler: str) -> None:
     names = "abcde"

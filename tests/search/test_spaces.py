@@ -85,7 +85,7 @@ def test_the_rows_are_those_of_the_tables() -> None:
     assert len(ROWS) == 3 + 17 + 7 + 8
 
 
-@pytest.mark.parametrize("samples", [30, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("samples", [10, pytest.param(100, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ROWS)
 def test_what_optuna_draws_is_legal_and_is_found_again(name: str, samples: int) -> None:
     base, seen = ROWS[name], set()
