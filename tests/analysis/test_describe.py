@@ -52,6 +52,7 @@ def test_four_files_the_text_first(tmp_path: Path) -> None:
     assert paths[3].read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_equal_data_give_equal_bytes_wherever_they_lie(tmp_path: Path) -> None:
     first = written(tweets(tmp_path / "a"), tmp_path / "out")
     before = [path.read_bytes() for path in first]

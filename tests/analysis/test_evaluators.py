@@ -73,6 +73,7 @@ def planted(count: int = 100) -> Study:
     return study
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("evaluator", EVALUATORS)
 def test_what_decides_is_first(evaluator: str) -> None:
     found = importances(planted(), evaluator)
@@ -133,6 +134,7 @@ def test_each_objective_has_its_own() -> None:
         assert shares["added_parameters"]["b"] > 0.9, evaluator
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("evaluator", EVALUATORS)
 def test_a_rate_is_seen_by_its_logarithm(evaluator: str) -> None:
     # Both add as much over their ranges, as they are drawn: neither is more important.

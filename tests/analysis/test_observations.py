@@ -97,6 +97,7 @@ def test_p_of_pairs_is_adjusted_within_a_claim_and_p_of_claims_over_all_of_them(
     assert told == pytest.approx(holm(largest))
 
 
+@pytest.mark.slow
 def test_the_last_claim_waits_for_every_expanded_row(tmp_path: Path) -> None:
     made = plan(Options(dataset=TASK))
     skill = dict.fromkeys(PAPER, 0.3) | {key: 0.9 for key in EXPANDS}

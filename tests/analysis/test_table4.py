@@ -49,6 +49,7 @@ def test_mmimdb_has_f1_at_a_half_and_if_asked_at_the_tuned_threshold(tmp_path: P
     ) in table.footnotes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tuned", [[], ["--tuned-threshold"]])
 def test_the_command_line(tmp_path: Path, tuned: list[str]) -> None:
     table = plan(Options(dataset="packaged", seeds=(0,)))

@@ -59,6 +59,7 @@ def test_what_is_known_is_what_describe_says(cnn: Description, stores: Path) -> 
     assert described(spec_of("cnn"), TASK, stores, checkpoint=False) == cnn
 
 
+@pytest.mark.slow
 def test_a_model_is_described_once_whatever_its_training(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -179,6 +180,7 @@ def test_the_hungriest_configuration_needs_as_much_as_any(stores: Path) -> None:
             assert found.needed(precision, 32) <= most.needed(precision, 32)
 
 
+@pytest.mark.slow
 def test_the_largest_batch_of_a_search(stores: Path) -> None:
     base = replaced(spec_of("me_bert"), {"train.batch_size": 32})
     space = space_of(base)

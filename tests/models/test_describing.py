@@ -172,6 +172,7 @@ def test_bfloat16_keeps_between_a_half_and_all(name: str) -> None:
     assert 0.45 * full < half < full
 
 
+@pytest.mark.slow
 def test_images_are_in_memory_only_where_they_are_read() -> None:
     spec = spec_of("me_bert")
     stored = describe(spec, K, stored=("maps",))
