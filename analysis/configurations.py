@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from mi2p.paths import shown
 from mi2p.plan import Plan, PlanRow, Searched
 from mi2p.spec import TrialSpec
 
@@ -163,18 +164,5 @@ def _short(value: Any) -> str:
 
 
 def _full(value: Any) -> str:
-    """As text that reads back; numbers in a row as a range."""
-    if isinstance(value, list):
-        return _ranges(value)
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _ranges(numbers: Sequence[int]) -> str:
-    """[1, 2, 3, 6] as 1-3,6."""
-    spans: list[list[int]] = []
-    for number in numbers:
-        if spans and number == spans[-1][-1] + 1:
-            spans[-1].append(number)
-        else:
-            spans.append([number])
-    return ",".join(f"{span[0]}-{span[-1]}" if len(span) > 1 else f"{span[0]}" for span in spans)
+    """As text that `--set` reads back."""
+    return shown(tuple(value) if isinstance(value, list) else value)

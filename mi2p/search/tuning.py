@@ -26,6 +26,7 @@ from mi2p.plan import Plan, PlanRow, read_plan
 from mi2p.pricing import search_trials
 from mi2p.progress import name_of
 from mi2p.running import End, Ground, prepared, run, tell_price
+from mi2p.search.rounds import RowName, Search
 from mi2p.spec import TrialSpec
 from mi2p.store import Store
 from mi2p.training import agreed, find_folders, forget
@@ -33,9 +34,6 @@ from mi2p.training import agreed, find_folders, forget
 if TYPE_CHECKING:
     from mi2p.search.spaces import Space
     from mi2p.search.studies import RowStudy
-
-RowName = tuple[str, str]
-"""The key of a row and its data set."""
 
 
 def search_name(options: SweepOptions, plan: Plan) -> str:
@@ -80,8 +78,6 @@ def _searched(
     ground: Ground,
     deadline: float | None,
 ) -> tuple[Plan, End] | None:
-    from mi2p.search.rounds import Search
-
     store, name = Store(options.results.absolute()), search_name(options, plan)
     plan = with_kept(plan, rows, store.folder / "plans" / f"{name}.json")
     search = Search(plan, rows, studies, store, name=name, slots=ground.slots, deadline=deadline)
