@@ -148,10 +148,6 @@ class RowStudy(StudyRecord):
         best = self.tally.best()
         return None if best is None else spec_of(self.space, best)
 
-    def front(self) -> list[tuple[TrialSpec, tuple[float, ...]]]:
-        """The configurations that none is better than in all objectives, and their values."""
-        return [(spec_of(self.space, t), tuple(t.values)) for t in self.tally.front()]
-
     def summary(self) -> Searched | None:
         """How the winner was chosen; None if there is none."""
         best = self.tally.best()

@@ -82,15 +82,6 @@ class Tally:
         """With the highest metric; of equal ones the smaller second objective, then the first."""
         return min(self.complete(), key=lambda t: (*_costs(t), t.number), default=None)
 
-    def front(self) -> list[FrozenTrial]:
-        """Those that no other is better than in one objective and as good in all."""
-        costs = [(trial, _costs(trial)) for trial in self.complete()]
-
-        def beats(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-            return one != other and all(a <= b for a, b in zip(one, other, strict=True))
-
-        return [t for t, cost in costs if not any(beats(other, cost) for _, other in costs)]
-
     def error(self) -> str | None:
         """The error of the first configuration that failed, if there are some and all did."""
         failed = self.ended(TrialState.FAIL)

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from transformers import BertModel
 
-from mi2p.backbones import TEXTUAL, TextualCard
+from mi2p.backbones import TEXTUAL
 from mi2p.models.baselines.joint_sequence import JointBert
 from mi2p.models.baselines.mmbt import MMBT
 from mi2p.models.baselines.pixelbert import PixelBERT
 from mi2p.models.classifier import Batch
-from mi2p.models.textual import Bert, TextualBackbone, build_textual, small_config
+from mi2p.models.textual import build_textual
 from mi2p.models.weights import load_visual
+from tests.tiny_models import toy_bert
 
 CLASSES = 3
 LENGTHS = (6, 3, 5, 2)
@@ -24,23 +24,10 @@ METHODS: list[type[JointBert]] = [MMBT, PixelBERT]
 CNNS = ["tiny_densenet", "tiny_resnet"]
 
 
-def textual_of(pooling: str) -> TextualBackbone:
-    """Like tiny_bert, with one of the features that a BERT is pretrained to give."""
-    sizes = {"num_layers": 2, "num_heads": 4, "width": 48, "max_tokens": 64}
-    card = TextualCard(title="toy", **sizes, pooling=pooling)  # type: ignore[arg-type]
-    torch.manual_seed(0)
-    textual = Bert(card, BertModel(small_config(card, vocabulary=64)))
-    with torch.no_grad():
-        for parameter in textual.parameters():
-            if parameter.dim() > 1:
-                parameter.mul_(10)  # as drawn, words hardly see each other
-    return textual
-
-
 def model_of(
     method: type[JointBert], *, cnn: str = "tiny_densenet", pooling: str = "pooler", seed: int = 1
 ) -> JointBert:
-    visual, textual = load_visual(cnn, None), textual_of(pooling)
+    visual, textual = load_visual(cnn, None), toy_bert(pooling)
     torch.manual_seed(seed)
     return method(visual, textual, CLASSES, dropout=0.1)
 
@@ -179,5 +166,5 @@ def test_another_transformer_is_our_own_mistake(method: type[JointBert], name: s
 def test_the_base_is_abstract() -> None:
     with pytest.raises(TypeError, match="abstract"):
         JointBert(  # type: ignore[abstract]
-            load_visual("tiny_resnet", None), textual_of("mean"), CLASSES, dropout=0.1
+            load_visual("tiny_resnet", None), toy_bert("mean"), CLASSES, dropout=0.1
         )
