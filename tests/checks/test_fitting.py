@@ -165,12 +165,12 @@ def test_more_of_a_gpu_or_more_gpus_help(cnn: Description, stores: Path) -> None
 
     needed = cnn.needed("bfloat16", largest_part(spec, TASK)) / 0.9
     # A quarter is too small, a half is not.
-    assert told(0.25, 2 * (CONTEXT_BYTES + needed) + 1).endswith("or --gpus-per-trial 0.5")
-    assert told(0.25, 2 * (CONTEXT_BYTES + needed) - 2).endswith("or --gpus-per-trial 1")
+    assert told(0.25, 2 * (CONTEXT_BYTES + needed) + 1).endswith("--gpus-per-trial 0.5")
+    assert told(0.25, 2 * (CONTEXT_BYTES + needed) - 2).endswith("--gpus-per-trial 1")
     # Two share a batch; the weights are on both.
     halved = cnn.needed("bfloat16", -(-largest_part(spec, TASK) // 2)) / 0.9
-    assert told(1, halved + 1).endswith("or --gpus-per-trial 2")
-    assert told(1, halved - 1).endswith("or --gpus-per-trial 4")
+    assert told(1, halved + 1).endswith("--gpus-per-trial 2")
+    assert told(1, halved - 1).endswith("--gpus-per-trial 4")
     two = Memory(nbytes=halved + 1, bfloat16=True, gpu=True, whole=halved + 1)
     Fitting(memory=two, stores=stores, workers=2).check({"row": spec}, TASKS)
 
