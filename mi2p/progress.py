@@ -157,7 +157,8 @@ class Progress:
     def interrupted(self, job: Job, what: str) -> None:
         """A trial lost its worker; `what` says how."""
         self.running.pop(job.spec.trial_id, None)
-        self.console.print(f"interrupted: {job.label}: {what}; it will go on", markup=False)
+        told = f"interrupted: {job.label}: {what}; it will go on"
+        self.console.print(told, markup=False, soft_wrap=True)
 
     def ended(self, job: Job, row: Mapping[str, Any]) -> None:
         """A trial is over and left `row`."""
