@@ -35,6 +35,8 @@ class FaultyFiles:
         """Raised by the next steps, one each."""
         self.cuts: list[int] = []
         """Bytes that the next writes lose at their end, while they say that all went well."""
+        self.short: list[int] = []
+        """The same of the next reads."""
 
     def open_output_stream(self, path: str, compression: None) -> Any:
         self._step("write", path)
@@ -42,7 +44,8 @@ class FaultyFiles:
 
     def open_input_file(self, path: str) -> Any:
         self._step("read", path)
-        return self.real.open_input_file(path)
+        source = self.real.open_input_file(path)
+        return _Input(source, self.short.pop(0)) if self.short else source
 
     def get_file_info(self, what: Any) -> Any:
         self._alive()
@@ -69,6 +72,16 @@ class FaultyFiles:
         if self.faults:
             raise self.faults.pop(0)
         self.steps.append(f"{what} {Path(path).name}")
+
+
+class _Input(io.BytesIO):
+    def __init__(self, source: Any, lost: int) -> None:
+        content = source.read()
+        super().__init__(content[:-lost])
+        self.whole = len(content)
+
+    def size(self) -> int:
+        return self.whole
 
 
 class _Output(io.BytesIO):

@@ -104,6 +104,20 @@ def test_a_write_that_is_cut_short_is_made_again(kind: str, tmp_path: Path) -> N
     assert place.list("partial") == {}
 
 
+def test_a_read_that_is_cut_short_is_made_again(tmp_path: Path) -> None:
+    place, target = bucket_in(tmp_path / "bucket"), tmp_path / "target"
+    place.put("key", b"content")
+    place.files.short = [1, 4]
+    assert place.get("key") == b"content"
+    place.files.short = [1, 4]
+    place.fetch("key", target)
+    assert target.read_bytes() == b"content"
+    place.files.short = [1, 2, 3]
+    with pytest.raises(OSError, match="cannot read key .* 4 of 7 bytes arrived"):
+        place.fetch("key", target)
+    assert target.read_bytes() == b"content"
+
+
 def test_passing_errors_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", slept.append)
