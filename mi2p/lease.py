@@ -92,7 +92,7 @@ class Lease:
         self._thread = None
         bucket = self.bucket.once()
         with suppress(OSError):
-            if not self._lost.is_set() and self._is_own(bucket):
+            if self._is_own(bucket):
                 bucket.delete(self.key)
 
     def _renew(self) -> None:

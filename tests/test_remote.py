@@ -305,6 +305,23 @@ def test_two_workers_one_runs(remote: Remote, tmp_path: Path) -> None:
     assert sorted(did) == [[], [1, 2, 3]]
 
 
+def test_a_trial_that_ends_while_its_lease_is_taken_is_over(
+    remote: Remote, scratch: Store, tmp_path: Path
+) -> None:
+    trial = quick(remote, scratch)
+    take = trial.lease.take
+
+    def late(is_over: object) -> bool:
+        took = take(lambda: False)  # the last look for a row was too early
+        leave(Store(tmp_path / "node-2"))
+        remote.push_results(Store(tmp_path / "node-2"), TRIAL)
+        return took
+
+    trial.lease.take = late  # type: ignore[method-assign]
+    assert run(trial) == []
+    assert remote.bucket.list("claims") == {}
+
+
 def test_a_worker_that_was_taken_over_stops_before_it_writes(
     remote: Remote, tmp_path: Path
 ) -> None:
