@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 import uuid
 from collections import defaultdict
@@ -19,6 +20,7 @@ from mi2p.nodes import SHARED, SKEW_SECONDS, Answer, Memory, alive, memory_of, o
 from mi2p.options import SweepOptions
 from mi2p.placement import Offer, Request, request_of
 from mi2p.preparation import absolute_cache, prepare_stores
+from mi2p.remote import Remote
 from mi2p.spec import TrialSpec
 
 if TYPE_CHECKING:
@@ -85,6 +87,8 @@ def prepared(
         offered = Offer(nodes=alive()) if is_private(options.address) else offer()
         request = request_of(options.gpus_per_trial, options.accelerator, offered)
         identity = identity_of(results)
+        if options.remote is not None:
+            Remote.open(options.remote).bucket.put(f"ids/{identity}", b"")
         answers = look_around(console, options, request, offered, identity)
         slots = offered.slots(request)
         yield Ground(
@@ -114,7 +118,7 @@ def look_around(
     """
     if len(offered.nodes) < 2 and not request.gpus:
         return []
-    answers = survey(request, options.results.absolute(), identity)
+    answers = survey(request, place_of(options), identity)
     check_answers(options, answers)
     skew = max((answer.skew for answer in answers), default=0.0)
     if skew > SKEW_SECONDS:
@@ -125,6 +129,11 @@ def look_around(
     return answers
 
 
+def place_of(options: SweepOptions) -> str:
+    """What all nodes must see: the bucket, or else the results folder."""
+    return options.remote or str(options.results.absolute())
+
+
 def check_answers(options: SweepOptions, answers: Sequence[Answer]) -> None:
     """Nodes share the results folder, have one version of what computes, and the GPUs they offer.
 
@@ -132,8 +141,7 @@ def check_answers(options: SweepOptions, answers: Sequence[Answer]) -> None:
     """
     apart = [answer.host for answer in answers if not answer.shares]
     if apart:
-        where = options.results.absolute()
-        raise ValueError(f"{SHARED}; {where} is another folder on {', '.join(apart)}")
+        raise ValueError(f"{SHARED}; {place_of(options)} is another one on {', '.join(apart)}")
     for name in ("python", "torch"):
         found = defaultdict(list)
         for answer in answers:
@@ -163,13 +171,15 @@ def _places(
     from mi2p.trainable import Places
 
     results = options.results.absolute()
+    own = Path(tempfile.gettempdir()) / f"mi2p-{identity}"
     models: dict[str, Any] = {name: defaultdict(list) for name in folders}
     for spec in todo:
         models[spec.data.name][spec.data].append(spec.model)
     found = {}
     for name, (data, weights) in folders.items():
         places = Places(
-            results=str(results),
+            results=str(results if options.remote is None else own),
+            remote=options.remote,
             identity=identity,
             cache=str(absolute_cache(options.cache)),
             data=str(data),

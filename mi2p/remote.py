@@ -17,6 +17,7 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -160,10 +161,10 @@ class RemoteTrial:
     ) -> None:
         self.remote, self.scratch, self.trial_id = remote, scratch, trial_id
         self.lease = lease or remote.claim(trial_id)
-        self.checkpoints = scratch.folder / "checkpoints" / trial_id
+        self.checkpoints = scratch.checkpoints(trial_id)
         self._over = False
 
-    def __enter__(self) -> RemoteTrial:
+    def __enter__(self) -> Self:
         held = self.lease.take(lambda: self.remote.is_over(self.trial_id))
         try:
             # Its holder may have finished between the last look for a row and the lease.

@@ -39,7 +39,7 @@ def test_nodes_that_do_not_share_the_results_are_named() -> None:
     apart = replace(ANSWER, host="h2", shares=False)
     check_answers(OPTIONS, [ANSWER])
     with pytest.raises(
-        ValueError, match=r"same results folder: .*/data/results is another folder on h2$"
+        ValueError, match=r"same results folder: .*/data/results is another one on h2$"
     ):
         check_answers(OPTIONS, [ANSWER, apart])
 

@@ -1,4 +1,4 @@
-"""Sweeps on an autoscaled cluster of pretended GPUs: which nodes come, where trials land, how busy.
+"""Sweeps on an autoscaled cluster of pretended GPUs: which nodes come, where trials land.
 
     python tests/cluster/autoscaling.py FOLDER
 
@@ -32,6 +32,7 @@ from mi2p.placement import request_of
 from mi2p.running import run
 from mi2p.source import Job, Planned
 from mi2p.spec import DataSpec, ModelSpec, TrainSpec, TrialSpec
+from mi2p.store import Store
 from mi2p.trainable import Places
 
 BASE = TrialSpec(
@@ -66,18 +67,14 @@ CLUSTER = {
         "disable_launch_config_check": True,
     },
     "auth": {},
-    **dict.fromkeys(("file_mounts", "docker"), {}),
-    **dict.fromkeys(
-        [
-            "cluster_synced_files",
-            "initialization_commands",
-            "rsync_exclude",
-            "rsync_filter",
-            *(f"{who}setup_commands" for who in ("", "head_", "worker_")),
-            *(f"{who}_start_ray_commands" for who in ("head", "worker")),
-        ],
-        [],
-    ),
+    "docker": {},
+    "file_mounts": {},
+    "cluster_synced_files": [],
+    "initialization_commands": [],
+    "rsync_exclude": [],
+    "rsync_filter": [],
+    **{f"{who}setup_commands": [] for who in ("", "head_", "worker_")},
+    **{f"{who}_start_ray_commands": [] for who in ("head", "worker")},
     "file_mounts_sync_continuously": False,
     "head_node_type": "ray.head.default",
     "available_node_types": {
@@ -85,8 +82,8 @@ CLUSTER = {
         **TYPES,
     },
 }
-"""As of Ray's own test cluster, `ray.cluster_utils.AutoscalingCluster`, of which the package lacks a
-file. Lies where `ray up` would leave it."""
+"""As of Ray's own test cluster, `ray.cluster_utils.AutoscalingCluster`, of which the package
+lacks a file. Lies where `ray up` would leave it."""
 START = [
     *("ray", "start", "--head", "--num-cpus=0", "--num-gpus=0"),
     *(f"--object-store-memory={SMALL_STORE}", f"--autoscaling-config={CONFIG.expanduser()}"),
@@ -98,7 +95,6 @@ def sleeping(config: Mapping[str, Any]) -> None:
     """A trial of two epochs, 4 to 8 s in all, that writes down where and when it ran."""
     from pathlib import Path
 
-    import ray
     from ray import tune
 
     from mi2p.spec import TrialSpec
@@ -161,17 +157,18 @@ def sweep(folder: Path, gpus: float, count: int) -> dict[str, Any]:
         offer=offered,
         slots=offered.slots(request),
     )
+    store = Store(results)
     source = Planned(Job(spec=s, label=f"seed {s.seed}", name=f"s{s.seed}") for s in specs)
     watch = Watch()
     watcher = threading.Thread(target=watch.look)
     watcher.start()
     start = time.time()
-    end = run(Console(quiet=True), options, "sweep", source, ground, trainable=sleeping)
+    end = run(Console(quiet=True), options, "sweep", store, source, ground, trainable=sleeping)
     finish = time.time()
     watch.over = True
     watcher.join()
     found = [json.loads(path.read_text()) for path in results.glob("*.where")]
-    busy = gpus * sum(until - since for _, (since, until) in ((f["node"], f["span"]) for f in found))
+    busy = gpus * sum(f["span"][1] - f["span"][0] for f in found)
     first = min(f["span"][0] for f in found)
     last = max(f["span"][1] for f in found)
     return {
