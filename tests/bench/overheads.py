@@ -52,12 +52,14 @@ class Moment:
     """What the driver had used when a trial ended."""
 
     main: float
-    """CPU seconds of the thread that Tune's loop runs in, without snapshots."""
+    """CPU seconds of the thread that Tune's loop runs in, without snapshots and `choosing`."""
     process: float
     """Those of all its threads."""
     wall: float
     gcs: float
     """Those of Ray's control process."""
+    steps: int
+    """Times that Tune's loop went round."""
 
 
 @dataclass
@@ -72,6 +74,8 @@ class Watched:
     ends: list[Moment] = field(default_factory=list)
     snapshots: list[tuple[int, float, int]] = field(default_factory=list)
     """Trials that each held, its seconds, its bytes."""
+    choosing: list[tuple[int, float]] = field(default_factory=list)
+    """Trials that the scheduler went through to choose the next, and its seconds."""
     filled: float = 0.0
     start: float = 0.0
 
@@ -98,12 +102,14 @@ class Watched:
     def ended(self, trial_id: str, row: Mapping[str, Any]) -> None:
         assert row["status"] == "done", row
         spent = sum(seconds for _, seconds, _ in self.snapshots)
+        spent += sum(seconds for _, seconds in self.choosing)
         self.ends.append(
             Moment(
                 main=time.thread_time() - spent,
                 process=time.process_time(),
                 wall=time.monotonic(),
                 gcs=cpu_of("gcs_server"),
+                steps=len(self.choosing),
             )
         )
         if len(self.ends) == 2 * (self.warm + self.each):
@@ -228,6 +234,7 @@ def watched(still: int, each: int, pending: int, folder: Path) -> tuple[Watched,
     """What the driver spends beside so many trials that stand still; actors that were made."""
     from ray.tune.execution.class_cache import _ActorClassCache
     from ray.tune.execution.tune_controller import TuneController
+    from ray.tune.schedulers import FIFOScheduler
 
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(pending)
     source = Watched(still=still, each=each)
@@ -245,7 +252,16 @@ def watched(still: int, each: int, pending: int, folder: Path) -> tuple[Watched,
         size = sum(path.stat().st_size for path in Path(self.experiment_state_path).parent.iterdir())
         source.snapshots.append((len(self.get_trials()), time.thread_time() - start, size))
 
+    choose = FIFOScheduler.choose_trial_to_run
+
+    def timed_choose(self: FIFOScheduler, controller: Any) -> Any:
+        start = time.thread_time()
+        found = choose(self, controller)
+        source.choosing.append((len(controller.get_trials()), time.thread_time() - start))
+        return found
+
     with (
+        patch.object(FIFOScheduler, "choose_trial_to_run", timed_choose),
         patch.object(_ActorClassCache, "get", lambda self, trainable: actors),
         patch.object(TuneController, "save_to_dir", timed_save),
     ):
@@ -271,9 +287,10 @@ def main() -> None:
             runtime_env={"env_vars": WORKER_ENVIRONMENT},
         )
         source, made = watched(still, each, pending, Path(name))
-        out = {part: source.spent(part) for part in ("main", "process", "wall", "gcs")}
+        out = {part: source.spent(part) for part in ("main", "process", "wall", "gcs", "steps")}
         print(json.dumps({"still": still, "pending": pending, "made": made,
             "filled": source.filled, **out,
+            "choosing": sum(t for _, t in source.choosing[-200:]) / sum(n for n, _ in source.choosing[-200:]),
             "snapshots": source.snapshots[-2:], "n": len(source.snapshots)}))
         sys.stdout.flush()
         os.environ["X"] = "1"
