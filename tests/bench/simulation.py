@@ -64,7 +64,7 @@ class Cluster:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """Shares and rates are of the time until the last trial had a worker: then places stay empty."""
+    """Shares and rates are of the time until the last trial got a worker: then places are left."""
 
     makespan: float
     utilisation: float

@@ -74,7 +74,9 @@ def test_a_driver_that_is_not_full_is_as_busy_as_trials_come() -> None:
 def test_the_knee_is_where_the_driver_is_so_busy() -> None:
     costs = Overheads(step=1e-3, start_and_end=0.02, per_live=1e-6)
     slots = knee(costs, seconds=60, epochs=10)
-    assert slots / 60 * driver_seconds(costs, epochs=10, live=slots) == pytest.approx(0.8, abs=0.01)
+    assert slots / 60 * driver_seconds(costs, epochs=10, live=slots) == pytest.approx(
+        0.8, abs=0.01
+    )
     seconds = [s / 10 for s in lengths(10 * slots)]
     found = simulate(seconds, Cluster(nodes=slots // 8, pending=slots), costs, epochs=10)
     assert found.driver == pytest.approx(0.8, abs=0.08)
@@ -84,9 +86,7 @@ def test_with_one_pending_trial_workers_are_lost() -> None:
     # Each start takes 7 s, and a trial that ends meanwhile takes its place: no more run than end
     # in about 7 s. With many pending, all places are filled.
     costs = Overheads(fresh=7, reuse=0.3)
-    one, many = (
-        simulate(lengths(4000), Cluster(nodes=100, pending=p), costs) for p in (1, 800)
-    )
+    one, many = (simulate(lengths(4000), Cluster(nodes=100, pending=p), costs) for p in (1, 800))
     assert one.utilisation < 0.3
     assert many.utilisation > 0.95
     assert many.workers <= 1.1 * 800
