@@ -58,6 +58,20 @@ Assumed, and measured on no cluster:
 - a lost node is noticed after 30 s and replaced; its trials go on from their last epoch
 """
 
+ADVICE = f"""
+What to set:
+- TUNE_MAX_PENDING_TRIALS_PG={PENDING}. Ray lets a search algorithm such as ours have one pending
+  trial. A worker that is free takes it from one that starts, which is then given up: no more
+  trials run than end while a worker starts, and nodes are launched one after another.
+- TUNE_GLOBAL_CHECKPOINT_S=3600. Nobody reads Tune's state: 15 kB for each trial so far, written
+  anew in each snapshot, every 10 seconds or in a twentieth of the driver's time.
+- Beyond the knee, more drivers: sweeps of several tables may share --results, where a lock of
+  each trial keeps two from training the same. Two sweeps of one plan may not, nor two searches.
+  Each driver then looks after fewer trials, which is what takes most of its time.
+- A search has at most rows x --in-flight trials running: GPUs / rows in flight fill a cluster.
+- --cache on a shared folder, or stores that are on the nodes' disks before they join.
+"""
+
 
 def settings() -> Iterator[tuple[str, int, float | None, Overheads]]:
     """Name, trials pending at most, seconds between snapshots, and overheads, of each."""
@@ -178,6 +192,7 @@ def main() -> None:
     knees()
     faults()
     copies()
+    print(ADVICE)
 
 
 if __name__ == "__main__":
