@@ -21,18 +21,17 @@ from tests.bench.simulation import Cluster, Outcome, Overheads, knee, simulate
 
 MEASURED = "on 2026-11-28, 2 shared cores, Python 3.11.7, Ray 2.60.0"
 OVERHEADS = Overheads(
-    step=0.0004,
-    per_live=0.9e-6,
-    per_trial=0.3e-6,
-    start_and_end=0.012,
-    snapshot=0.0001,
+    step=0.00137,
+    per_live=0.533e-6,
+    per_trial=0.454e-6,
+    start_and_end=0.00767,
+    snapshot=0.0000665,
     reuse=0.85,
     fresh=7.0,
 )
-"""Rounded, from single runs on a machine that others used. Beside 2,000 trials that stand still
-a trial that goes 3 times round Tune's loop took 15.5 ms of the driver, one of 13 times 37.5;
-beside 8, with 8 at a time, 13.3 and 18.7. A look at a trial took 0.20 to 0.42 us, a snapshot 50
-to 100 us for each trial. `reuse` and `fresh` are of trials that import torch and transformers."""
+"""One run of --measure, on a machine that others used. Runs before it had `step` from 0.0002 to
+0.0005, `per_live` to 0.9e-6, `per_trial` from 0.2e-6, `start_and_end` to 0.013 and `snapshot`
+from 0.00005. `reuse` and `fresh` are of trials that import torch and transformers."""
 NODES = (1, 10, 100, 1000)
 MINUTES = (1, 10, 60)
 EPOCHS = 10
