@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 Folders = Mapping[str, tuple[Path, Path | None]]
 """Of each data set: its own, and that of weights."""
 
+WAITING = 8
+"""Trials that wait for a place."""
 REFRESH_SECONDS = 10.0
 """After which a cluster is asked again what it has."""
 
@@ -52,18 +54,24 @@ class Ground:
 
 
 class Room:
-    """How many trials run at a time, as nodes come and go."""
+    """How many trials are handed out at a time, as nodes come and go."""
 
     def __init__(self, options: SweepOptions, ground: Ground) -> None:
         self.most, self.request, self.offer = options.max_concurrent, ground.request, ground.offer
         self._slots, self._asked = ground.slots, time.monotonic()
 
     def __call__(self) -> int:
-        """As many as fit, or as the user wants."""
+        """As many as fit, or as the user wants.
+
+        Where places are the limit a few more wait for one: a worker that is free when none waits
+        is given up, and the next trial needs a new one.
+        """
         if time.monotonic() > self._asked + REFRESH_SECONDS:
             now = replace(self.offer, nodes=alive())
             self._slots, self._asked = now.slots(self.request), time.monotonic()
-        return min(self._slots, self.most or self._slots)
+        if self.most or self.request.workers > 1:
+            return min(self._slots, self.most or self._slots)
+        return self._slots + min(self._slots, WAITING)
 
 
 @contextmanager

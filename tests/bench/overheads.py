@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import os
 import tempfile
 import time
 from collections.abc import Mapping
@@ -28,8 +27,10 @@ from ray.tune.schedulers import FIFOScheduler
 from rich.console import Console
 
 from mi2p.cluster import prepare_environment
+from mi2p.feed import Referee
+from mi2p.ground import Ground
 from mi2p.options import SweepOptions
-from mi2p.running import Ground, run
+from mi2p.running import run
 from mi2p.source import Job
 from mi2p.spec import DataSpec, ModelSpec, TrainSpec, TrialSpec
 from mi2p.store import Store, trial_row
@@ -46,8 +47,6 @@ LONGER = 10
 """Reports that a long trial has more than a short one, which has one."""
 HEARD = 3
 """Times round Tune's loop of a short trial: it is ready, reports and ends."""
-PENDING = 32
-STILL = 10**6
 """Epochs of a trial that stands still."""
 BASE = TrialSpec(
     data=DataSpec(),
@@ -204,7 +203,7 @@ def watched(still: int, folder: Path) -> Watched:
     options = SweepOptions(results=folder / "results", yes=True)
     where = str(folder)
     places = Places(results=str(options.results), cache=where, data=where, weights=None)
-    ground = Ground(places={"openclipart": places}, resources={"cpu": 1}, slots=still + 1)
+    ground = Ground(places={"openclipart": places}, slots=still + 1)
     process = ray.remote(Answering).options(num_cpus=0, max_concurrency=20_000).remote()
     actors = Actors(process)
     save, choose = TuneController.save_to_dir, FIFOScheduler.choose_trial_to_run
@@ -223,11 +222,12 @@ def watched(still: int, folder: Path) -> Watched:
     with (
         patch.object(_ActorClassCache, "get", lambda self, trainable: actors),
         patch.object(TuneController, "save_to_dir", timed_save),
-        patch.object(FIFOScheduler, "choose_trial_to_run", timed_choose),
-        patch.dict(os.environ, TUNE_MAX_PENDING_TRIALS_PG=str(PENDING)),
+        # As Tune has it; ours looks at none.
+        patch.object(Referee, "choose_trial_to_run", timed_choose),
         suppress(Finished),
     ):
-        run(Console(file=io.StringIO()), options, "bench", source, ground)
+        store = Store(options.results)
+        run(Console(file=io.StringIO()), options, "bench", store, source, ground)
     return source
 
 
