@@ -47,6 +47,7 @@ LONGER = 10
 """Reports that a long trial has more than a short one, which has one."""
 HEARD = 3
 """Times round Tune's loop of a short trial: it is ready, reports and ends."""
+STILL = 10**6
 """Epochs of a trial that stands still."""
 BASE = TrialSpec(
     data=DataSpec(),
