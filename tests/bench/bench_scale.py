@@ -62,14 +62,17 @@ Assumed, and measured on no cluster:
 """
 
 ADVICE = f"""
-What to set:
-- TUNE_MAX_PENDING_TRIALS_PG={PENDING}. Ray lets a search algorithm such as ours have one pending
-  trial. A worker that is free takes it from one that starts, which is then given up: no more
-  trials run than end while a worker starts, and nodes are launched one after another.
+What a sweep sets by itself (`mi2p.running`, `mi2p.cluster`, `mi2p.feed`), the last column:
+- TUNE_MAX_PENDING_TRIALS_PG, as many as there are places, 256 at most. Ray lets a search algorithm
+  such as ours have one pending trial. A worker that is free takes it from one that starts, which
+  is then given up: no more trials run than end while a worker starts, and nodes are launched one
+  after another.
 - TUNE_GLOBAL_CHECKPOINT_S=3600. Nobody reads Tune's state: 15 kB for each trial so far, written
   anew in each snapshot, every 10 seconds or in a twentieth of the driver's time.
+- a scheduler that does not look at all trials there ever were in each step
+What is left to set:
 - Beyond the knee, more drivers: sweeps of several tables may share --results, where a lock of
-  each trial keeps two from training the same. Two sweeps of one plan may not, nor two searches.
+  each trial keeps two from training the same. Two searches may not.
   Each driver then looks after fewer trials, which is what takes most of its time.
 - A search has at most rows x --in-flight trials running: GPUs / rows in flight fill a cluster.
 - --cache on a shared folder, or stores that are on the nodes' disks before they join.
@@ -167,13 +170,10 @@ def faults() -> None:
 
 
 def copies() -> None:
-    """What `mi2p.spread.copy_to_nodes` takes, from the driver to one node after another."""
-    print(
-        f"\n{STORES / 1e6:.0f} MB of stores copied to each node, {RECEIVER:g} s to start what "
-        f"receives them, {LINK / 1e9:g} GB/s:"
-    )
+    """What `mi2p.copies.copy_to_nodes` takes at most: the driver sends, and no node hands on."""
+    print(f"\n{STORES / 1e6:.0f} MB of stores copied to each node, {LINK / 1e9:g} GB/s in all:")
     for nodes in NODES[1:]:
-        asked, sent = nodes * RECEIVER / 60, nodes * STORES / LINK / 60
+        asked, sent = RECEIVER / 60, nodes * STORES / LINK / 60
         print(f"  {nodes:5} nodes {asked + sent:6.1f} min, with a shared cache {asked:6.1f} min")
 
 
