@@ -83,7 +83,7 @@ def newest_image(ec2: Any) -> str:
 
 
 def filled(text: str, *ids: str) -> str:
-    """The cluster's file with these ids in place of those of their kinds (`sg-...`) that it has."""
+    """The file with these ids in place of those of their kinds (`sg-...`) that it has."""
     for found in ids:
         kind = found.partition("-")[0]
         text = re.sub(rf"\b{kind}-(FILL-IN|[0-9a-f]+)\b", found, text)
