@@ -177,7 +177,8 @@ def test_the_head_is_up_and_takes_no_trials(running: Running) -> None:
     said = running.on_client(
         f"timeout 120 ray exec {FILE} 'ray status && python /mnt/shared/nodes.py'"
     )
-    assert "Active:\n 1 head" in said.replace("\r", "")
+    # A node on which nothing runs is idle, or active while it is new.
+    assert "\n 1 head" in said.replace("\r", "")
     nodes = json.loads((running.hosts.shared / "tasks" / "nodes").read_text())
     (resources,) = (node["Resources"] for node in nodes)
     assert not resources.get("CPU")
