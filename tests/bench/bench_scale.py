@@ -61,7 +61,7 @@ Assumed, and measured on no cluster:
 - what receives stores on a node starts in {RECEIVER:g} s, and the driver sends {LINK / 1e9:g} GB/s
 """
 
-ADVICE = f"""
+ADVICE = """
 What a sweep sets by itself (`mi2p.running`, `mi2p.cluster`, `mi2p.feed`), the last column:
 - TUNE_MAX_PENDING_TRIALS_PG, as many as there are places, 256 at most. Ray lets a search algorithm
   such as ours have one pending trial. A worker that is free takes it from one that starts, which
