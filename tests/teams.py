@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import socket
 import traceback
 from collections.abc import Callable, Sequence
@@ -52,7 +53,7 @@ def raised_in_a_team(size: int, function: Callable[..., Any], *args: Any) -> lis
 def _caught(function: Callable[..., Any], *args: Any) -> Any:
     try:
         return function(*args)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         return error
 
 
@@ -69,10 +70,10 @@ def _work(
     address = f"tcp://127.0.0.1:{port}"
     dist.init_process_group("gloo", init_method=address, rank=rank, world_size=size)
     try:
-        answer.send(function(*args))
-    except BaseException as error:
+        answer.send_bytes(pickle.dumps(function(*args)))
+    except Exception as error:  # noqa: BLE001
         error.add_note(traceback.format_exc())
-        answer.send(_Raised(error))
+        answer.send_bytes(pickle.dumps(_Raised(error)))
     finally:
         answer.close()
 
@@ -90,7 +91,8 @@ def _answers(pipes: Sequence[Connection]) -> list[Any]:
         for pipe in ready:
             assert isinstance(pipe, Connection)
             rank = pipes.index(pipe)
-            found[rank] = pipe.recv()  # EOFError: it died
+            # Plain pickles hold tensors' values, and no handle of the process's memory.
+            found[rank] = pickle.loads(pipe.recv_bytes())  # EOFError: it died
             if isinstance(found[rank], _Raised):
                 for note in found[rank].notes:
                     found[rank].error.add_note(note)

@@ -48,12 +48,18 @@ class WholePart(TorchFunctionMode):
             dropout_along: self.dropout,
             torch.rand: self.rand,
             Tensor.bernoulli_: self.bernoulli_,
+            Tensor.backward: self.backward,
         }
 
     def __torch_function__(
         self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
         return self.replaced.get(function, function)(*args, **(kwargs or {}))
+
+    def backward(self, input: Tensor, **options: Any) -> None:
+        """`Tensor.backward` inside this mode, which is off while it handles a function."""
+        with self:
+            torch.autograd.backward(input, options["gradient"], options["retain_graph"])
 
     def dropout(
         self,
@@ -78,28 +84,24 @@ class WholePart(TorchFunctionMode):
         attn_mask: Tensor | None = None,
         dropout_p: float = 0.0,
         is_causal: bool = False,
-        scale: float | None = None,
-        enable_gqa: bool = False,
+        **options: Any,
     ) -> Tensor:
-        """`F.scaled_dot_product_attention` of query (B, n, l, d), key and value."""
-        options: dict[str, Any] = {"scale": scale, "enable_gqa": enable_gqa}
+        """`F.scaled_dot_product_attention` of query (B, n, l, d), key and value.
+
+        In the open where there is dropout: no kernel takes noise that is given.
+        """
         if not dropout_p:
             return F.scaled_dot_product_attention(
                 query, key, value, attn_mask, 0.0, is_causal, **options
             )
-        weights = query.new_empty(*query.shape[:-1], key.shape[-2])  # (B, n, l, l)
-        kept = F.dropout(self._of_all(weights, 1.0), dropout_p)
-        out: Tensor = torch.ops.aten._scaled_dot_product_attention_math(
-            query,
-            key,
-            value,
-            attn_mask,
-            dropout_p,
-            is_causal,
-            dropout_mask=self._of_share(kept, weights) > 0,
-            **options,
-        )[0]
-        return out
+        scores = query @ key.transpose(-2, -1) * (options.get("scale") or query.shape[-1] ** -0.5)
+        if is_causal:
+            attn_mask = scores.new_ones(scores.shape[-2:], dtype=torch.bool).tril()
+        if attn_mask is not None and attn_mask.dtype == torch.bool:
+            scores = scores.masked_fill(~attn_mask, -torch.inf)
+        elif attn_mask is not None:
+            scores = scores + attn_mask
+        return self.dropout(scores.softmax(-1), dropout_p) @ value
 
     def rand(self, *size: Any, **options: Any) -> Tensor:
         """`torch.rand` for examples: (B, ...)."""

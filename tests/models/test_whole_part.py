@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 import torch
@@ -59,22 +60,28 @@ def test_noise_has_the_bits_of_one_process(name: str) -> None:
     assert torch.equal(found, expected) and torch.equal(last, last_found)
 
 
-def test_attention_draws_the_noise_of_one_process() -> None:
-    x = heads(0, 1, 2, 5, 4).expand(COUNT, -1, -1, -1).contiguous()
-    # The same query and key for all, so that a share has those of its examples.
-    same = heads(1, 1, 2, 5, 4)
+MASKS: Mapping[str, Mapping[str, Any]] = {
+    "none": {},
+    "words": {"attn_mask": (torch.arange(5) < 3).expand(1, 1, 5, 5)},
+    "added": {"attn_mask": heads(3, 1, 2, 5, 5)},
+    "causal": {"is_causal": True},
+}
 
-    def function(value: Tensor) -> Tensor:
-        q = same.expand(len(value), -1, -1, -1)
-        mask = (torch.arange(5) < 3).expand(len(value), 1, 5, 5)
-        return F.scaled_dot_product_attention(q, q, value, mask, 0.4)
+
+@pytest.mark.parametrize("name", MASKS)
+def test_attention_draws_the_noise_of_one_process(name: str) -> None:
+    x = heads(0, COUNT, 2, 5, 4)
+
+    def function(x: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(x + 1, x, x, dropout_p=0.4, **MASKS[name])
 
     torch.manual_seed(0)
     expected, last = function(x), torch.rand(())
     found, last_found = one_after_another(function, x)
     torch.testing.assert_close(found, expected)
     assert torch.equal(last, last_found)
-    assert not torch.allclose(found[0], found[1])  # there was noise
+    torch.manual_seed(1)
+    assert not torch.allclose(function(x), expected)
 
 
 def test_noise_for_others_than_the_share_is_refused() -> None:
