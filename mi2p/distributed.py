@@ -21,9 +21,15 @@ from ray.exceptions import RayActorError, RayError
 from ray.train import ControllerError, TrainingFailedError, WorkerGroupError
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2._internal.exceptions import RayTrainError, WorkerHealthCheckFailedError
+from ray.util.placement_group import (
+    PlacementGroup,
+    get_current_placement_group,
+    remove_placement_group,
+)
 from ray.util.queue import Empty, Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from mi2p.guard import post_guard
 from mi2p.spec import TrialSpec
 from mi2p.trainable import Places
 
@@ -76,13 +82,14 @@ def fit_together(
             ),
         )
         done = thread.submit(trainer.fit)
+        listener = Listener(records, on_epoch)
         try:
-            _listen(done, records, on_epoch)
+            listener.listen(done)
             outcome: Outcome = done.result().return_value
         except TrainingFailedError as error:
             raise cause_of(error) from error
         finally:
-            # A worker that finds nobody listening ends, and with it all others.
+            listener.end_workers()
             records.shutdown(force=True)
             done.exception()
             shutil.rmtree(storage / name, ignore_errors=True)
@@ -95,6 +102,10 @@ def _work(config: Mapping[str, Any]) -> Outcome | None:
 
     first = train.get_context().get_world_rank() == 0
     records: Queue = config["records"]
+    if first:
+        group = get_current_placement_group()
+        post_guard(records.actor, group)
+        records.put(group)
 
     def tell(record: dict[str, float], checkpoint: Path | None) -> None:
         if first:
@@ -111,16 +122,32 @@ def _queue_here() -> Queue:
     return Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
 
 
-def _listen(done: Future[Any], records: Queue, on_epoch: OnEpoch | None) -> None:
-    """Pass on records until the workers are done and the last record is heard."""
-    over = False
-    while not over:
-        over = done.done()
-        with suppress(Empty):
-            while True:
-                record, checkpoint = records.get(timeout=0.01 if over else LISTENING)
-                if on_epoch is not None:
-                    on_epoch(record, checkpoint)
+class Listener:
+    """The caller's end of the queue: first comes where the workers are, then their records."""
+
+    def __init__(self, records: Queue, on_epoch: OnEpoch | None) -> None:
+        self.records, self.on_epoch = records, on_epoch
+        self.group: PlacementGroup | None = None
+
+    def listen(self, done: Future[Any]) -> None:
+        """Pass on records until the workers are done and the last record is heard."""
+        over = False
+        while not over:
+            over = done.done()
+            with suppress(Empty):
+                while True:
+                    self._hear(self.records.get(timeout=0.01 if over else LISTENING))
+
+    def end_workers(self) -> None:
+        """At once, if there are any."""
+        if self.group is not None:
+            remove_placement_group(self.group)
+
+    def _hear(self, message: Any) -> None:
+        if isinstance(message, PlacementGroup):
+            self.group = message
+        elif self.on_epoch is not None:
+            self.on_epoch(*message)
 
 
 def cause_of(error: TrainingFailedError) -> Exception:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -35,8 +35,11 @@ class WholePart(TorchFunctionMode):
     """Inside, training computes with the BatchNorm and the noise of a part of `count` examples.
 
     `RuntimeError` for noise on what has not this process's share of examples as its first axis.
-    The backward pass must be inside as well: it may compute blocks again.
+    What the backward pass computes again must be inside, too: `active` is what it is to enter.
     """
+
+    active: ClassVar[list[WholePart]] = []
+    """Those entered, the innermost last: torch takes no mode along into a backward pass."""
 
     def __init__(self, team: Team, count: int) -> None:
         super().__init__()
@@ -48,18 +51,21 @@ class WholePart(TorchFunctionMode):
             dropout_along: self.dropout,
             torch.rand: self.rand,
             Tensor.bernoulli_: self.bernoulli_,
-            Tensor.backward: self.backward,
         }
+
+    def __enter__(self) -> Self:
+        self.active.append(self)
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+        self.active.pop()
 
     def __torch_function__(
         self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
         return self.replaced.get(function, function)(*args, **(kwargs or {}))
-
-    def backward(self, input: Tensor, **options: Any) -> None:
-        """`Tensor.backward` inside this mode, which is off while it handles a function."""
-        with self:
-            torch.autograd.backward(input, options["gradient"], options["retain_graph"])
 
     def dropout(
         self,
