@@ -30,6 +30,7 @@ from ray.util.queue import Empty, Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from mi2p.guard import post_guard
+from mi2p.placement import Request
 from mi2p.spec import TrialSpec
 from mi2p.trainable import Places
 
@@ -48,11 +49,9 @@ def fit_together(
     folder: Path,
     on_epoch: OnEpoch | None = None,
     *,
-    workers: int,
-    gpus: bool = True,
-    accelerator_type: str | None = None,
+    request: Request,
 ) -> Outcome:
-    """`fit` in so many workers on one machine, each with a CPU and, with `gpus`, a GPU.
+    """`fit` in the processes that a trial asks for, all on one machine.
 
     Checkpoints are kept in `folder`. Waits until a machine has room for all. Raises what `fit`
     raises in a worker, and `RayError` when a worker or its machine is lost.
@@ -67,11 +66,10 @@ def fit_together(
             train_loop_config={**config, "records": records},
             torch_config=TorchConfig(backend="nccl" if places.gpu else "gloo"),
             scaling_config=train.ScalingConfig(
-                num_workers=workers,
-                use_gpu=gpus,
-                resources_per_worker={"CPU": 1, "GPU": 1} if gpus else {"CPU": 1},
+                num_workers=request.workers,
+                use_gpu=True,
+                resources_per_worker=request.process,
                 placement_strategy="STRICT_PACK",
-                accelerator_type=accelerator_type,
             ),
             run_config=train.RunConfig(
                 name=name,
@@ -154,7 +152,9 @@ def cause_of(error: TrainingFailedError) -> Exception:
     """What a worker's `fit` raised, or a `RayError` if a worker, or its machine, was lost."""
     if isinstance(error, ControllerError):
         failure: Exception = error.controller_failure
-        return RayActorError(error_msg=str(failure)) if _of_ray(failure) else failure
+        if _of_ray(failure):
+            failure = RayActorError(error_msg=str(failure))
+        return failure
     if not isinstance(error, WorkerGroupError):  # a machine that is taken away
         return RayActorError(error_msg=str(error), preempted=True)
     failures: list[Exception] = list(error.worker_failures.values())

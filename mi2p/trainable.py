@@ -18,7 +18,7 @@ from mi2p.failures import record_error
 from mi2p.faults import of_storage
 from mi2p.lease import LeaseLostError
 from mi2p.nodes import SHARED, shares
-from mi2p.placement import Request
+from mi2p.placement import COORDINATOR_CPUS, Request
 from mi2p.spec import TrialSpec
 from mi2p.store import Store, trial_row
 
@@ -75,7 +75,12 @@ def tune_config(spec: TrialSpec, label: str, places: Places) -> dict[str, Any]:
 
 
 def trial_resources(request: Request) -> dict[str, float]:
-    """What Tune reserves for `run_trial`, by its names."""
+    """What Tune reserves for `run_trial`, by its names.
+
+    For a trial of several processes that is only who waits for them; Ray Train places them.
+    """
+    if request.workers > 1:
+        return {"cpu": COORDINATOR_CPUS}
     names = {"CPU": "cpu", "GPU": "gpu"}
     return {names.get(name, name): amount for name, amount in request.process.items()}
 
@@ -145,6 +150,11 @@ def _train(
 
 def _fit(spec: TrialSpec, places: Places, folder: Path, on_epoch: OnEpoch) -> Outcome:
     """Train in this process, or in as many as the trial has GPUs."""
+    request = Request(gpus=places.gpus, accelerator=places.accelerator)
+    if request.workers > 1:
+        from mi2p.distributed import fit_together
+
+        return fit_together(spec, places, folder, on_epoch, request=request)
     from mi2p.train import fit
 
     return fit(spec, places.runtime(folder), on_epoch)

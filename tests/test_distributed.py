@@ -23,6 +23,7 @@ from ray.train.v2._internal.exceptions import (
 
 from mi2p import data
 from mi2p.distributed import cause_of, fit_together
+from mi2p.placement import Request
 from mi2p.train import Outcome, fit
 from mi2p.trainable import Places
 from tests.planted import planted_xor
@@ -32,6 +33,7 @@ from tests.test_train import spec_of
 HERE = "MI2P_TEST_PLANTED"
 """Environment variable of the Ray processes of this test: where the planted data is described."""
 SPEC = spec_of("me_bert")
+PAIR = Request(gpus=2)
 
 
 def failed(*failures: Exception) -> WorkerGroupError:
@@ -112,7 +114,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
     finally:
         ray.shutdown()
         os.environ.pop(HERE)
-        data.DATASETS.pop("planted")  # type: ignore[attr-defined]
+        data.DATASETS.pop("planted")
 
 
 @pytest.fixture(scope="module")
@@ -123,14 +125,14 @@ def alone(places: Places) -> Outcome:
 @pytest.mark.slow
 def test_two_workers_predict_what_one_process_does(places: Places, alone: Outcome) -> None:
     heard: list[tuple[int, float, bool]] = []
-    folder = places.checkpoints("two")
+    folder = places.store().checkpoints("two")
     begin = time.time()
 
     def on_epoch(record: dict[str, float], checkpoint: Path | None) -> None:
         there = checkpoint == folder / "last.pt" and checkpoint.exists()
         heard.append((int(record["epoch"]), time.time() - begin, there))
 
-    together = fit_together(SPEC, places, folder, on_epoch, workers=2)
+    together = fit_together(SPEC, places, folder, on_epoch, request=PAIR)
     print("heard", heard, "whole", time.time() - begin)
     assert_close(together, alone)
     assert [(epoch, there) for epoch, _, there in heard] == [(1, True), (2, True)]
@@ -144,7 +146,7 @@ def test_a_bad_trial_raises_what_it_raises_in_one_process(places: Places) -> Non
     with pytest.raises(FloatingPointError) as alone:
         fit(diverging, places.runtime())
     with pytest.raises(FloatingPointError) as together:
-        fit_together(diverging, places, places.checkpoints("bad"), workers=2)
+        fit_together(diverging, places, places.store().checkpoints("bad"), request=PAIR)
     assert str(together.value) == str(alone.value)
     assert_gone(places)
 
@@ -153,7 +155,7 @@ def test_a_bad_trial_raises_what_it_raises_in_one_process(places: Places) -> Non
 def test_a_lost_worker_is_told_and_the_trial_goes_on_from_its_epoch(
     places: Places, alone: Outcome
 ) -> None:
-    folder, heard = places.checkpoints("lost"), []
+    folder, heard = places.store().checkpoints("lost"), []
 
     def kill_one(record: dict[str, float], checkpoint: Path | None) -> None:
         heard.append(record["epoch"])
@@ -161,7 +163,7 @@ def test_a_lost_worker_is_told_and_the_trial_goes_on_from_its_epoch(
 
     longer = replace(SPEC, train=replace(SPEC.train, epochs=50))
     with pytest.raises(RayActorError):
-        fit_together(longer, places, folder, kill_one, workers=2)
+        fit_together(longer, places, folder, kill_one, request=PAIR)
     assert_gone(places)
     began = len(heard)
     short = heard[:]
@@ -171,7 +173,7 @@ def test_a_lost_worker_is_told_and_the_trial_goes_on_from_its_epoch(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit_together(longer, places, folder, stop, workers=2)
+        fit_together(longer, places, folder, stop, request=PAIR)
     assert began >= 1 and short[-1] > 1
     assert_gone(places)
 
@@ -190,12 +192,12 @@ def test_workers_go_with_the_process_that_asked_for_them(places: Places, tmp_pat
             fit_together(
                 longer,
                 places,
-                places.checkpoints("killed"),
+                places.store().checkpoints("killed"),
                 lambda record, path: said.touch(),
-                workers=2,
+                request=PAIR,
             )
 
-    trial = Trial.remote()
+    trial: Any = Trial.remote()  # type: ignore[attr-defined]
     trial.run.remote(vars(places))
     wait_for(said.exists)
     assert len(processes("ray::RayTrainWorker", "ray::_RayTrainWorker")) == 2

@@ -1,10 +1,10 @@
 """Sweeps on an autoscaled cluster of pretended GPUs: which nodes come, where trials land.
 
-    python tests/cluster/autoscaling.py FOLDER
+    python tests/cluster/autoscaling.py FOLDER DRAWINGS
 
 Run inside a host of its own (`hosts.sh`): Ray's test cluster ends every Ray process that it sees.
-The autoscaler is Ray's, its nodes are processes. Trials sleep; what starts, places, watches and
-ends them is a sweep's own code. Prints a JSON object for each sweep.
+The autoscaler is Ray's, its nodes are processes. Trials of one GPU or a part of it sleep; what
+starts, places, watches and ends them is a sweep's own code. Those of two GPUs train. Prints a JSON object for each sweep.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+import ray.util
 from rich.console import Console
 
 from mi2p.cluster import joined, prepare_environment
@@ -32,7 +33,7 @@ from mi2p.placement import request_of
 from mi2p.running import run
 from mi2p.source import Job, Planned
 from mi2p.spec import DataSpec, ModelSpec, TrainSpec, TrialSpec
-from mi2p.store import Store
+from mi2p.store import Store, load
 from mi2p.trainable import Places
 
 BASE = TrialSpec(
@@ -187,6 +188,31 @@ def sweep(folder: Path, gpus: float, count: int) -> dict[str, Any]:
     }
 
 
+def pairs(folder: Path, drawings: Path) -> dict[str, Any]:
+    """A sweep whose trials train on two GPUs each, as a user types it; where they were."""
+    command = [
+        *(sys.executable, "sweeps/ablation_layers.py", "--smoke", "--yes", "--device", "cpu"),
+        *("--visual", "tiny_densenet", "--textual", "tiny_bert", "--data", str(drawings)),
+        *("--rows", "me_cnn-1", "bert", "--gpus-per-trial", "2", "--address", "auto"),
+        *("--results", str(folder / "pairs"), "--cache", str(folder / "cache")),
+    ]
+    groups: dict[str, Any] = {}
+    process = subprocess.Popen(command, stdout=sys.stderr)
+    while process.poll() is None:
+        for name, group in ray.util.placement_group_table().items():
+            gpus = sum(bundle.get("GPU", 0) for bundle in group["bundles"].values())
+            if gpus and group["state"] == "CREATED":
+                groups[name] = (gpus, len(set(group["bundles_to_node_id"].values())))
+        time.sleep(0.3)
+    return {
+        "gpus_per_trial": 2.0,
+        "end": "all" if process.returncode == 0 else f"exit {process.returncode}",
+        "statuses": sorted(load(folder / "pairs")["status"].unique()),
+        "gpus_of_each_trial": max(gpus for gpus, _ in groups.values()),
+        "nodes_of_each_trial": max(nodes for _, nodes in groups.values()),
+    }
+
+
 def at_once(found: list[dict[str, Any]]) -> int:
     """The most trials that were on one GPU at a time."""
     most = 0
@@ -220,8 +246,9 @@ def main() -> None:
     try:
         with joined("auto"):
             print(json.dumps({"host": socket.gethostname(), "gpus": gpus_now()}), flush=True)
-            for gpus, count in ((1.0, 40), (0.5, 24)):
+            for gpus, count in ((1.0, 40), (0.5, 18)):
                 print(json.dumps(sweep(folder, gpus, count)), flush=True)
+            print(json.dumps(pairs(folder, Path(sys.argv[2]))), flush=True)
             idle = {"idle_seconds_until_all_are_gone": round(wait_for(0, 90), 1)}
             print(json.dumps(idle), flush=True)
             try:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.cluster.hosts import hosts, why_not
+from tests.cluster.hosts import SHARED, hosts, why_not
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,11 +21,14 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[dict[str, Any]]]:
+def told(
+    drawings: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[list[dict[str, Any]]]:
     """What `autoscaling.py` prints, on a host of its own."""
     folder = tmp_path_factory.mktemp("hosts")
+    shutil.copytree(drawings, folder / "shared" / "drawings")
     with hosts(folder, 1, net="10.202.0", prefix="au") as found:
-        command = f"cd {ROOT} && python tests/cluster/autoscaling.py /tmp/sweeps"
+        command = f"cd {ROOT} && python tests/cluster/autoscaling.py /tmp/sweeps {SHARED}/drawings"
         out = found.run("h1", f"export PYTHONPATH={ROOT}; {command}", timeout=500)
     print(out)
     yield [json.loads(line) for line in out.splitlines() if line.startswith("{")]
