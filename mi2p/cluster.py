@@ -118,6 +118,17 @@ def prepare_environment() -> None:
     os.environ.setdefault("RAY_OVERRIDE_JOB_RUNTIME_ENV", "1")
 
 
+def keep_coordinator_here() -> None:
+    """Start the actor that Ray Data and Ray Train share, on the driver's node.
+
+    Ray 2.60 puts it, for good, on the node of whoever asks for it first: were that a trial, its
+    node would never be idle again, and an autoscaler would keep it.
+    """
+    from ray.data._internal.cluster_autoscaler import get_or_create_autoscaling_coordinator
+
+    get_or_create_autoscaling_coordinator()
+
+
 def in_job() -> bool:
     """Whether this process was started by `ray job submit`."""
     return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ

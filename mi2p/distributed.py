@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
 import ray
@@ -153,15 +153,14 @@ def cause_of(error: TrainingFailedError) -> Exception:
     if isinstance(error, ControllerError):
         failure: Exception = error.controller_failure
         if _of_ray(failure):
-            failure = RayActorError(error_msg=str(failure))
+            return cast(Exception, RayActorError(error_msg=str(failure)))
         return failure
     if not isinstance(error, WorkerGroupError):  # a machine that is taken away
         return RayActorError(error_msg=str(error), preempted=True)
     failures: list[Exception] = list(error.worker_failures.values())
     for found in failures:
         if isinstance(found, WorkerHealthCheckFailedError):
-            lost: Exception = found.health_check_failure
-            return lost
+            return cast(Exception, found.health_check_failure)
     # What the others raise when one is gone tells nothing of the trial.
     own = [found for found in failures if not (_of_ray(found) or lost_contact(found))]
     return own[0] if own else RayActorError(error_msg=str(failures[0]))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from mi2p.cluster import in_job, is_private, joined, prepare_environment
+from mi2p.cluster import in_job, is_private, joined, keep_coordinator_here, prepare_environment
 from mi2p.files import write_whole
 from mi2p.nodes import SHARED, SKEW_SECONDS, Answer, Memory, alive, memory_of, offer, survey
 from mi2p.options import SweepOptions
@@ -94,6 +94,8 @@ def prepared(
         seconds = time.monotonic() - start
         offered = Offer(nodes=alive()) if is_private(options.address) else offer()
         request = request_of(options.gpus_per_trial, options.accelerator, offered)
+        if request.workers > 1:
+            keep_coordinator_here()
         identity = identity_of(results)
         if options.remote is not None:
             Remote.open(options.remote).bucket.put(f"ids/{identity}", b"")

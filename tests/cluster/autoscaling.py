@@ -4,7 +4,7 @@
 
 Run inside a host of its own (`hosts.sh`): Ray's test cluster ends every Ray process that it sees.
 The autoscaler is Ray's, its nodes are processes. Trials of one GPU or a part of it sleep; what
-starts, places, watches and ends them is a sweep's own code. Those of two GPUs train. Prints a JSON object for each sweep.
+starts, places, watches and ends them is a sweep's own code. Those of two GPUs train.
 """
 
 from __future__ import annotations
