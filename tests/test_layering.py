@@ -108,7 +108,9 @@ def test_few_modules_know_ray() -> None:
     assert knowing("ray") == {
         "mi2p/cluster.py",
         "mi2p/data/__main__.py",
+        "mi2p/distributed.py",
         "mi2p/feed.py",
+        "mi2p/guard.py",
         "mi2p/running.py",
         "mi2p/spread.py",
         "mi2p/trainable.py",
