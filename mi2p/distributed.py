@@ -156,14 +156,18 @@ def cause_of(error: TrainingFailedError) -> Exception:
             return cast(Exception, RayActorError(error_msg=str(failure)))
         return failure
     if not isinstance(error, WorkerGroupError):  # a machine that is taken away
-        return RayActorError(error_msg=str(error), preempted=True)
+        taken: Exception = RayActorError(error_msg=str(error), preempted=True)
+        return taken
     failures: list[Exception] = list(error.worker_failures.values())
     for found in failures:
         if isinstance(found, WorkerHealthCheckFailedError):
             return cast(Exception, found.health_check_failure)
     # What the others raise when one is gone tells nothing of the trial.
     own = [found for found in failures if not (_of_ray(found) or lost_contact(found))]
-    return own[0] if own else RayActorError(error_msg=str(failures[0]))
+    if own:
+        return own[0]
+    gone: Exception = RayActorError(error_msg=str(failures[0]))
+    return gone
 
 
 def _of_ray(failure: Exception) -> bool:

@@ -1,11 +1,13 @@
 """Frees the GPUs of a trial whose process was killed.
 
-Ray ends the workers then, but keeps their placement group: it belongs to the whole sweep. Ray
-Train's own cleaner asks the dashboard, which a private cluster has not.
+Ray ends the workers then, but keeps their placement group until the whole sweep ends. Ray Train's
+own cleaner asks the dashboard, which a private cluster has not, and fails where a machine has
+several clusters.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 
@@ -18,22 +20,28 @@ SECONDS = 1.0
 
 
 class Guard:
-    """Watches an actor that goes when the trial does."""
+    """Removes a placement group, and ends, when an actor that goes with the trial is dead."""
 
-    def watch(self, canary: Any, group: PlacementGroup) -> None:
-        """Remove `group`, and end, when the actor `canary` (any with a `size`) is dead."""
-        while _lives(canary):
+    def __init__(self, canary: Any, group: PlacementGroup) -> None:
+        """`canary` is any actor with a `size`.
+
+        It watches from here on: a call would be lost with the caller while this process starts.
+        """
+        self.canary, self.group = canary, group
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self) -> None:
+        while _lives(self.canary):
             time.sleep(SECONDS)
-        remove_placement_group(group)
-        ray.actor.exit_actor()
+        remove_placement_group(self.group)
+        ray.kill(ray.get_runtime_context().current_actor)
 
 
 def post_guard(canary: Any, group: PlacementGroup) -> None:
     """Start a guard on this machine that outlives the calling process."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     options = {"lifetime": "detached", "num_cpus": 0, "scheduling_strategy": here}
-    guard = ray.remote(Guard).options(**options).remote()
-    guard.watch.remote(canary, group)
+    ray.remote(Guard).options(**options).remote(canary, group)
 
 
 def _lives(canary: Any) -> bool:
