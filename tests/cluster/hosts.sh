@@ -101,7 +101,7 @@ run_in() {  # NAME cmd
   local n=$1; shift
   local p; p=$(cat "$H/$n/pid")
   nsenter -t "$p" -a -r -w env -i HOME=/root USER=root SHELL=/bin/bash TERM=xterm PATH="$CPATH:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin" \
-    bash -c "cd /root; $*"
+    bash -c ". /root/.bashrc; cd /root; $*"
 }
 
 crash() { local n=$1 d=$H/$1; [ -f "$d/unshare.pid" ] || return 0
