@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import socket
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+import mi2p
 
 WORKER_ENVIRONMENT = {
     # glibc returns large blocks to the system after each step and faults them in again: keeping
@@ -19,39 +22,86 @@ WORKER_ENVIRONMENT = {
     "TQDM_DISABLE": "1",
 }
 
-
-@dataclass(frozen=True, kw_only=True)
-class Memory:
-    """What one trial can use for what it trains."""
-
-    nbytes: float
-    bfloat16: bool
-    """Whether it trains in bfloat16, as on GPUs that compute in it."""
-    gpu: bool
+PRIVATE = "local"
+"""The address that means a cluster of this command's own, on this machine."""
+ANSWER_SECONDS = 5.0
+"""In which a cluster's port answers, or there is none."""
 
 
 @contextmanager
 def joined(address: str | None) -> Iterator[None]:
-    """The cluster at `address` (`auto`, host:port), or a private one on this machine for None.
+    """The cluster at `address`, as of `cluster_address`; the workers get this `mi2p`.
 
-    What Ray raises inside becomes a RuntimeError with its message.
+    What Ray raises inside becomes a RuntimeError with its message; a cluster that is not there, or
+    does not let this user in, is a ConnectionError.
     """
     prepare_environment()
     import ray
 
-    ray.init(
-        address=address or "local",
-        include_dashboard=False if address is None else None,
-        log_to_driver=False,
-        logging_level="ERROR",
-        runtime_env={"env_vars": WORKER_ENVIRONMENT},
-    )
+    where = cluster_address(address)
+    check_answers(where)
+    try:
+        ray.init(
+            address=where,
+            include_dashboard=False if where == PRIVATE else None,
+            log_to_driver=False,
+            logging_level="ERROR",
+            runtime_env=_runtime_environment(where),
+        )
+    except (ray.exceptions.RayError, RuntimeError, ConnectionError) as error:
+        raise ConnectionError(f"the Ray cluster at {where} cannot be joined: {error}") from error
     try:
         yield
     except ray.exceptions.RayError as error:
         raise RuntimeError(f"Ray stopped the work: {error}") from error
     finally:
         ray.shutdown()
+
+
+def cluster_address(address: str | None) -> str:
+    """Where to join: `address`, else $RAY_ADDRESS, else a private cluster on this machine.
+
+    `ValueError` for an address that is not of a form that drivers can join.
+    """
+    where = address or os.environ.get("RAY_ADDRESS") or PRIVATE
+    if where in (PRIVATE, "auto"):
+        return where
+    host, _, port = where.rpartition(":")
+    if host and port.isdigit() and "/" not in host:
+        return where
+    raise ValueError(
+        f"--address (or $RAY_ADDRESS) must be auto, host:port or local, but got {where!r}. From "
+        "outside a cluster use ray job submit, which takes the http:// address of its dashboard; "
+        "ray:// sends every object through the client, and Tune does not run there"
+    )
+
+
+def is_private(address: str | None) -> bool:
+    """Whether `joined` starts a cluster of this command's own."""
+    return cluster_address(address) == PRIVATE
+
+
+def check_answers(where: str) -> None:
+    """`ConnectionError` at once if nothing listens at host:port; Ray itself would wait long."""
+    host, _, port = where.rpartition(":")
+    if not host:
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS).close()
+    except OSError as error:
+        raise ConnectionError(
+            f"--address must be that of a Ray cluster that runs, but {where} does not answer "
+            f"({error}); `ray start --head` prints the address of one"
+        ) from error
+
+
+def _runtime_environment(where: str) -> dict[str, Any]:
+    """What workers start with. Those of other machines get the package that this process has, so
+    that all run the same code, whatever is installed there."""
+    environment: dict[str, Any] = {"env_vars": dict(WORKER_ENVIRONMENT)}
+    if where != PRIVATE:
+        environment["py_modules"] = [str(Path(mi2p.__file__).parent)]
+    return environment
 
 
 def prepare_environment() -> None:
@@ -62,66 +112,10 @@ def prepare_environment() -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Ray 2.60: when its memory monitor ends one trial, the whole `fit` raises.
     os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
+    # A submitted job has a runtime environment of its own; ours joins it.
+    os.environ.setdefault("RAY_OVERRIDE_JOB_RUNTIME_ENV", "1")
 
 
-def memory_per_trial(resources: Mapping[str, float]) -> Memory | None:
-    """The memory of a trial with these CPUs and GPUs, wherever it runs; None if that is unknown.
-
-    To be called while a cluster is `joined`. With GPUs it is the smallest GPU's times the part of
-    it that a trial has; each node with GPUs is asked, which takes the seconds in which a worker
-    imports torch. Else it is what Ray offers for tasks on the node with the least per CPU. It is
-    unknown where a node pretends to GPUs. That GPUs answer as meant, only GPUs can prove.
-    """
-    import ray
-
-    nodes = [node for node in ray.nodes() if node["Alive"]]
-    if not resources.get("gpu"):
-        return host_memory((node["Resources"] for node in nodes), resources["cpu"])
-    asked = [_gpus_of(node["NodeID"]) for node in nodes if node["Resources"].get("GPU")]
-    return gpu_memory(ray.get(asked), resources["gpu"])
-
-
-def host_memory(nodes: Iterable[Mapping[str, float]], cpus: float) -> Memory | None:
-    """That of a trial with so many CPUs, from the resources of nodes; None if none fits it."""
-    least = [
-        node["memory"] / node["CPU"] * cpus
-        for node in nodes
-        if node.get("CPU", 0) >= cpus and "memory" in node
-    ]
-    return Memory(nbytes=min(least), bfloat16=False, gpu=False) if least else None
-
-
-def gpu_memory(nodes: Iterable[Iterable[tuple[int, bool]]], part: float) -> Memory | None:
-    """That of a trial with such a part of any GPU of these nodes.
-
-    A GPU is its bytes and whether it computes in bfloat16. None if a node has none.
-    """
-    found = [list(gpus) for gpus in nodes]
-    if not found or not all(found):
-        return None
-    sizes, half = zip(*(gpu for gpus in found for gpu in gpus), strict=True)
-    # Where GPUs differ, a trial may train in float32, which takes more.
-    return Memory(nbytes=min(sizes) * min(part, 1), bfloat16=all(half), gpu=True)
-
-
-def _gpus_of(node: str) -> Any:
-    """A reference to what `_gpus` finds on a node; it waits for no trial that has a GPU."""
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    strategy = NodeAffinitySchedulingStrategy(node, soft=False)
-    return ray.remote(_gpus).options(num_cpus=0, scheduling_strategy=strategy).remote()
-
-
-def _gpus() -> list[tuple[int, bool]]:
-    """Bytes of each GPU of this machine, and whether it computes in bfloat16."""
-    import torch
-
-    from mi2p.runtime import bfloat16
-
-    found = []
-    for number in range(torch.cuda.device_count()):
-        with torch.cuda.device(number):
-            size = torch.cuda.get_device_properties(number).total_memory
-            found.append((size, bfloat16(torch.device("cuda", number))))
-    return found
+def in_job() -> bool:
+    """Whether this process was started by `ray job submit`."""
+    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Mapping
 from typing import Any
 
+from mi2p.faults import Record
 from mi2p.spec import TrialSpec
 from mi2p.store import Store, trial_row
 
@@ -23,8 +24,14 @@ def record_error(
     folder = store.folder / "errors"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{spec.trial_id}.txt").write_text(text, encoding="utf-8")
+    record = Record(store.folder, spec.trial_id)
     row = trial_row(
-        spec, status="error", metrics=metrics, error="".join(lines) or "the worker died"
+        spec,
+        status="error",
+        metrics=metrics,
+        environment={"faults": record.text()},
+        error="".join(lines) or "the worker died",
     )
     store.write_trial(row)
+    record.remove()
     return row

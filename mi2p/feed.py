@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from ray import tune
+from ray.exceptions import RayActorError, RayTaskError
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
+from mi2p.faults import Fault, of_lost_actor, of_storage
 from mi2p.spec import TrialSpec
 
 
@@ -21,6 +24,9 @@ class Listener(Protocol):
 
     def reported(self, trial_id: str, record: Mapping[str, Any]) -> bool:
         """A trial finished an epoch; whether it is to be stopped."""
+
+    def interrupted(self, trial_id: str, fault: Fault | None) -> None:
+        """A trial's worker is gone and another one will go on; None: the trial itself raised."""
 
     def ended(self, trial_id: str, reason: str | None) -> None:
         """A trial is over; `reason` says why one has failed whose process died or raised."""
@@ -78,7 +84,7 @@ class Referee(FIFOScheduler):
 
 
 class Watcher(tune.Callback):
-    """Tells the listener of trials that start and end."""
+    """Tells the listener of trials that start, lose their worker, and end."""
 
     def __init__(self, listener: Listener) -> None:
         self.listener = listener
@@ -89,6 +95,9 @@ class Watcher(tune.Callback):
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         self.listener.started(_id_of(trial))
+
+    def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self.listener.interrupted(_id_of(trial), fault_of(_error_of(trial)))
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         self.listener.ended(_id_of(trial), None)
@@ -115,6 +124,31 @@ class Clock(tune.Stopper):
 
     def stop_all(self) -> bool:
         return self.is_up()
+
+
+def fault_of(error: BaseException | None) -> Fault | None:
+    """What an error tells of the machine that a trial was on; None: nothing, the trial raised it.
+
+    An error that nobody can read is taken for the process's death.
+    """
+    cause = error.cause if isinstance(error, RayTaskError) else error
+    if isinstance(cause, RayActorError):
+        return of_lost_actor(str(cause), preempted=cause.preempted)
+    if of_storage(cause):
+        return Fault(kind="storage", what=str(cause))
+    if isinstance(error, RayTaskError):
+        return None
+    return Fault(kind="process", what=str(cause) if cause else "the process died")
+
+
+def _error_of(trial: Any) -> BaseException | None:
+    """The last error of a trial of Tune's."""
+    try:
+        with open(trial.pickled_error_file, "rb") as file:
+            error: BaseException = pickle.load(file)
+    except (OSError, TypeError, pickle.UnpicklingError, AttributeError, ImportError):
+        return None
+    return error
 
 
 def _id_of(trial: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -34,3 +34,19 @@ def write_whole(path: Path, content: str | bytes) -> Path:
     with whole(path) as partial:
         partial.write_bytes(data)
     return path
+
+
+def check_writable(folder: Path) -> None:
+    """`OSError` that says what to do, if a megabyte cannot be written below `folder`."""
+    path = folder / f".write-{os.getpid()}"
+    try:
+        write_whole(path, bytes(1 << 20))
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"{folder} cannot be written to ({error.strerror}). Finished trials are kept: mend "
+            "that, and the same command goes on from the last checkpoints",
+        ) from error
+    finally:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ from tyro.conf import arg
 
 from mi2p.data.protocols import protocol
 from mi2p.durations import parse_duration
+from mi2p.placement import Request
 from mi2p.spec import OPTION_TAKERS, DataSpec, TrainSpec
 
 SEARCH_SEED = 1000
@@ -69,11 +70,15 @@ class SweepOptions(DataOptions):
     rows: tuple[str, ...] = ()
     """Run only these rows: keys, patterns (me_*), dataset=..., PATH=VALUE. Default: all."""
     gpus_per_trial: float | None = None
-    """GPUs of a trial: 0, a fraction, or 1. Default: 1 where the cluster has GPUs, else 0."""
+    """GPUs of a trial: 0, a part of one, or up to 8 on a node. None: 1 where there are any."""
+    accelerator: str | None = None
+    """Model of GPU that trials must have, as `ray status` names it: A10G, A100, ..."""
+    device: Literal["auto", "cpu"] = "auto"
+    """cpu: train on CPUs, even where trials are given GPUs."""
     max_concurrent: int = 0
     """Trials at a time; 0 runs as many as fit."""
     address: str | None = None
-    """Ray cluster to use: auto, or host:port. Default: a private one on this machine."""
+    """Ray cluster: auto, host:port, or local for a private one. None: $RAY_ADDRESS, or local."""
     retry_failed: bool = False
     """Run trials again that ended with an error."""
     force: tuple[str, ...] = ()
@@ -116,8 +121,8 @@ class SweepOptions(DataOptions):
             raise ValueError(
                 f"--seeds must be distinct numbers from 0 up, at least one, but got {self.seeds}"
             )
-        if self.gpus_per_trial is not None and not 0 <= self.gpus_per_trial <= 1:
-            raise ValueError(f"--gpus-per-trial must be in 0 ... 1, but got {self.gpus_per_trial}")
+        if self.gpus_per_trial is not None:
+            Request(gpus=self.gpus_per_trial, accelerator=self.accelerator)
         for option, least in (("max_concurrent", 0), ("search", 0), ("in_flight", 1)):
             value = getattr(self, option)
             if value < least:

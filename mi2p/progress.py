@@ -154,6 +154,11 @@ class Progress:
         if trial_id in self.running:
             self.running[trial_id] = (self.running[trial_id][0], record)
 
+    def interrupted(self, job: Job, what: str) -> None:
+        """A trial lost its worker; `what` says how."""
+        self.running.pop(job.spec.trial_id, None)
+        self.console.print(f"interrupted: {job.label}: {what}; it will go on", markup=False)
+
     def ended(self, job: Job, row: Mapping[str, Any]) -> None:
         """A trial is over and left `row`."""
         self.running.pop(job.spec.trial_id, None)

@@ -1,73 +1,37 @@
-"""Run the trials of a source through Ray Tune: what they run on, and what becomes of them."""
+"""Run the trials of a source through Ray Tune: what becomes of them."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 
-from mi2p.cluster import joined, prepare_environment
 from mi2p.failures import record_error
+from mi2p.faults import Fault, Record
+from mi2p.files import check_writable
+from mi2p.ground import Ground, Room
+from mi2p.nodes import SHARED
 from mi2p.options import SweepOptions
-from mi2p.preparation import absolute_cache, prepare_stores
 from mi2p.progress import Progress
 from mi2p.source import Job, Source
-from mi2p.spec import TrialSpec
 from mi2p.store import Store, trial_row
 
 if TYPE_CHECKING:
     from mi2p.trainable import Places
 
-Folders = Mapping[str, tuple[Path, Path | None]]
-"""Of each data set: its own, and that of weights."""
-
 End = Literal["all", "time", "interrupted"]
 """Why a run ended: all trials are over, its time was, or the user stopped it."""
 
-MAX_FAILURES = 2
-SHARED = "all nodes of the cluster must share the results folder"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ground:
-    """What trials run on, while the cluster is joined."""
-
-    places: Mapping[str, Places]
-    """Of each data set: where its trials find all they need."""
-    resources: Mapping[str, float]
-    """Of one trial."""
-    slots: int
-    """How many trials run at a time."""
-    join_seconds: float = 0.0
-    """That it took to join the cluster, or to start one."""
-
-
-@contextmanager
-def prepared(
-    console: Console, options: SweepOptions, todo: Iterable[TrialSpec], folders: Folders
-) -> Iterator[Ground]:
-    """Join the cluster and make the stores that the trials of `todo` read."""
-    prepare_environment()  # before anything imports Ray
-    import ray
-
-    start = time.monotonic()
-    with joined(options.address):
-        seconds = time.monotonic() - start
-        offered = ray.cluster_resources()
-        resources = trial_resources(options, offered)
-        yield Ground(
-            places=_places(console, options, todo, folders, gpu="gpu" in resources),
-            resources=resources,
-            slots=_slots(options, resources, offered),
-            join_seconds=seconds,
-        )
+MAX_FAILURES = 100
+"""After which Tune gives a trial up: never before `mi2p.faults.MOST` has."""
+MAX_PENDING = 256
+"""Trials that wait for a place at a time; an autoscaler starts nodes for as many."""
 
 
 def run(
@@ -83,15 +47,17 @@ def run(
     """Run what `source` gives until it is over, or the time (of time.monotonic) is.
 
     `name` is that of Tune's own folder; `trainable` stands in for `mi2p.trainable.run_trial`.
+    `OSError` when the results folder cannot be written to: what is finished is kept.
     """
     from ray import tune
     from ray.tune import TuneError
 
     from mi2p.feed import Clock, Feed, Referee, Watcher
-    from mi2p.trainable import run_trial
+    from mi2p.trainable import run_trial, trial_resources
 
     results = options.results.absolute()
-    heard = _Heard(Store(results), Progress(console, source), source, options.max_concurrent)
+    room = Room(options, ground)
+    heard = _Heard(Store(results), Progress(console, source), source, room)
     is_up = _clock(deadline)
 
     def is_cut() -> bool:
@@ -101,8 +67,10 @@ def run(
         lambda: None if is_cut() else heard.config(ground.places),
         lambda: is_cut() or source.over,
     )
+    # With one at a time, as Tune has it, workers start one after another.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(min(room(), MAX_PENDING))
     tuner = tune.Tuner(
-        tune.with_resources(trainable or run_trial, dict(ground.resources)),
+        tune.with_resources(trainable or run_trial, trial_resources(ground.request)),
         tune_config=tune.TuneConfig(
             search_alg=feed,
             num_samples=-1,
@@ -125,7 +93,8 @@ def run(
         with heard.progress.shown():
             tuner.fit()
     except TuneError as error:
-        raise RuntimeError(f"Ray Tune stopped the sweep: {error}") from error
+        if heard.broken is None:
+            raise RuntimeError(f"Ray Tune stopped the sweep: {error}") from error
     if heard.broken is not None:
         raise heard.broken
     if source.over and not heard.out:
@@ -137,8 +106,10 @@ class _Heard:
     """What Tune tells of trials: shown, told to the source, and made into the rows that no
     worker could write."""
 
-    def __init__(self, store: Store, progress: Progress, source: Source, at_once: int) -> None:
-        self.store, self.progress, self.source, self.at_once = store, progress, source, at_once
+    def __init__(
+        self, store: Store, progress: Progress, source: Source, room: Callable[[], int]
+    ) -> None:
+        self.store, self.progress, self.source, self.room = store, progress, source, room
         self.out: dict[str, Job] = {}
         """Jobs that were handed out and are not over, by their trials' ids."""
         self.last: dict[str, Mapping[str, Any]] = {}
@@ -151,7 +122,7 @@ class _Heard:
         """What Tune hands to a worker for the next job, if there is one now."""
         from mi2p.trainable import tune_config
 
-        if self.at_once and len(self.out) >= self.at_once:
+        if len(self.out) >= self.room():
             return None
         job = self.source.next()
         if job is None:
@@ -173,6 +144,10 @@ class _Heard:
                 self.stopped.add(trial_id)
         return trial_id in self.stopped
 
+    def interrupted(self, trial_id: str, fault: Fault | None) -> None:
+        with self._kept():
+            self._interrupted(trial_id, fault)
+
     def ended(self, trial_id: str, reason: str | None) -> None:
         with self._kept():
             self._ended(trial_id, reason)
@@ -184,20 +159,42 @@ class _Heard:
         except Exception as error:  # noqa: BLE001
             self.broken = self.broken or error
 
+    def _interrupted(self, trial_id: str, fault: Fault | None) -> None:
+        """Tune starts the trial again; it finds its row there if it is to go no further."""
+        if fault is None or self.store.trial(trial_id) is not None:
+            return
+        check_writable(self.store.folder)
+        job, record = self.out[trial_id], Record(self.store.folder, trial_id)
+        metrics = self.last.get(trial_id, {})
+        record.add(fault, int(metrics.get("epoch", 0)))
+        self.progress.interrupted(job, fault.what)
+        reason = record.too_many()
+        if reason is not None:
+            record_error(self.store, job.spec, reason, metrics)
+
     def _ended(self, trial_id: str, reason: str | None) -> None:
         job, row = self.out.pop(trial_id), self.store.trial(trial_id)
         metrics = self.last.pop(trial_id, {})
         if row is None and reason is not None:  # its process died: no one else can write a row
+            check_writable(self.store.folder)
             row = record_error(self.store, job.spec, reason, metrics)
         elif row is None and trial_id in self.stopped:
-            row = trial_row(job.spec, status="pruned", metrics=metrics)
-            self.store.write_trial(row)
-            shutil.rmtree(self.store.folder / "checkpoints" / trial_id, ignore_errors=True)
+            row = self._pruned(job, metrics)
         elif row is None:  # written where the driver cannot see it; a row of ours would be false
             there = f"its row is not in {self.store.folder}"
             row = {"status": "error", "error": f"{there}: {SHARED}"}
         self.source.ended(trial_id, row)
         self.progress.ended(job, row)
+
+    def _pruned(self, job: Job, metrics: Mapping[str, Any]) -> dict[str, Any]:
+        record = Record(self.store.folder, job.spec.trial_id)
+        faults = {"faults": record.text()}
+        row = trial_row(job.spec, status="pruned", metrics=metrics, environment=faults)
+        self.store.write_trial(row)
+        record.remove()
+        checkpoints = self.store.folder / "checkpoints" / job.spec.trial_id
+        shutil.rmtree(checkpoints, ignore_errors=True)
+        return row
 
 
 def _clock(deadline: float | None) -> Callable[[], bool]:
@@ -205,82 +202,8 @@ def _clock(deadline: float | None) -> Callable[[], bool]:
     return lambda: deadline is not None and time.monotonic() >= deadline
 
 
-def _places(
-    console: Console,
-    options: SweepOptions,
-    todo: Iterable[TrialSpec],
-    folders: Folders,
-    *,
-    gpu: bool,
-) -> dict[str, Places]:
-    """Make the stores of each data set; where its trials find all they need."""
-    from mi2p.spread import make_store
-    from mi2p.trainable import Places
-
-    results = options.results.absolute()
-    models: dict[str, Any] = {name: defaultdict(list) for name in folders}
-    for spec in todo:
-        models[spec.data.name][spec.data].append(spec.model)
-    found = {}
-    for name, (data, weights) in folders.items():
-        places = Places(
-            results=str(results),
-            cache=str(absolute_cache(options.cache)),
-            data=str(data),
-            weights=str(weights) if weights else None,
-            gpu=gpu,
-            checkpoint_activations=options.checkpoint_activations,
-        )
-        runtime, reports = places.runtime(), results / "bad_images"
-        prepare_stores(console, models[name], runtime, reports=reports, make=make_store)
-        found[name] = replace(places, prepared=tuple(runtime.prepared.items()))
-    return found
-
-
 def _scratch(results: Path, name: str) -> Path:
     """Tune's own folder, emptied: nothing in it is read again."""
     folder = results / "ray"
     shutil.rmtree(folder / name, ignore_errors=True)
     return folder
-
-
-def trial_resources(options: SweepOptions, offered: Mapping[str, float]) -> dict[str, float]:
-    """CPUs and GPUs of a trial; `ValueError` if no part of the cluster can ever give them."""
-    has = offered.get("GPU", 0)
-    wanted = options.gpus_per_trial
-    if wanted is None:
-        wanted = 1.0 if has else 0.0
-    if wanted > has:
-        raise ValueError(
-            f"--gpus-per-trial must be at most what the cluster has, but got {wanted:g} and the "
-            f"cluster has {has:g} GPUs"
-        )
-    return {"cpu": 1, "gpu": wanted} if wanted else {"cpu": 1}
-
-
-def _slots(
-    options: SweepOptions, resources: Mapping[str, float], offered: Mapping[str, float]
-) -> int:
-    """How many trials run at a time: as many as fit, or as many as the user wants."""
-    fit = min(int(offered.get(name.upper(), 0) / amount) for name, amount in resources.items())
-    return min(fit, options.max_concurrent or fit)
-
-
-def tell_price(
-    console: Console, ground: Ground, specs: Sequence[TrialSpec], *, search: bool = False
-) -> None:
-    """Print what these trials would cost, after a short probe of each shape on the cluster."""
-    from mi2p.pricing import bytes_of_stores, price, print_price, shapes
-    from mi2p.spread import probe_all
-
-    with console.status("probing"):
-        probes, startup = probe_all(shapes(specs), ground.places, ground.resources, ground.slots)
-    found = price(
-        specs,
-        probes,
-        slots=ground.slots,
-        gpus=ground.resources.get("gpu", 0),
-        startup=ground.join_seconds + startup,
-        store_bytes=bytes_of_stores(ground.places.values()),
-    )
-    print_price(console, found, search=search)

@@ -25,6 +25,9 @@ class Runtime:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = 1
     """CPU threads; they change the order of sums, so a sweep keeps one number for all."""
+    gpu_share: float = 1.0
+    """Part of a GPU's memory that this process may take: one that wants more fails alone, and not
+    the trials beside it."""
     checkpoint_activations: bool = False
     """Compute activations again in the backward pass instead of keeping them: less memory, more
     time; on a CPU the same bits."""
@@ -53,6 +56,9 @@ class Runtime:
         """
         device = self.torch_device()
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        if device.type == "cuda":
+            # Also for a whole one: the process may have run trials with a part of it.
+            torch.cuda.set_per_process_memory_fraction(self.gpu_share)
         torch.set_num_threads(self.threads)
         torch.backends.cudnn.benchmark = False
         # Some CUDA kernels (the attention's backward among them) have no deterministic form.

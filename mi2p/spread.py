@@ -30,7 +30,7 @@ from mi2p.runtime import Runtime
 from mi2p.spec import TrialSpec
 
 if TYPE_CHECKING:
-    from mi2p.trainable import Places
+    from mi2p.ground import Ground
 
 SPREAD_FROM = 1000
 """Examples from which it is worth starting workers, each of which imports torch for seconds."""
@@ -169,30 +169,30 @@ class _Receiver:
 
 def probe_all(
     shapes: Mapping[str, TrialSpec],
-    places: Mapping[str, Places],
-    resources: Mapping[str, float],
-    slots: int,
+    ground: Ground,
     progress: Callable[[int], None] = lambda done: None,
 ) -> tuple[dict[str, Probe], float]:
     """The probe of each shape, and the seconds that a worker needs before its first trial.
 
-    `slots` run at a time with the `resources` of trials, so that they load the machines as the
-    sweep will. `places` are those of each data set. RuntimeError names a trial whose probe fails.
+    As many run at a time as trials will, with their resources, so that they load the machines as
+    the sweep will; of a trial of several processes, one. RuntimeError names a trial whose probe
+    fails.
     """
     from mi2p.probing import run_probe
 
     # A worker that died of its probe would die of it again.
+    others = dict(ground.request.process)
     task = ray.remote(max_retries=0)(run_probe).options(
-        num_cpus=resources["cpu"], num_gpus=resources.get("gpu", 0)
+        num_cpus=others.pop("CPU"), num_gpus=others.pop("GPU", 0), resources=others
     )
     submitted, left = time.time(), dict(shapes)
     running: dict[ray.ObjectRef, str] = {}
     found: dict[str, Mapping[str, Any]] = {}
     while left or running:
-        while left and len(running) < slots:
+        while left and len(running) < ground.slots:
             shape = next(iter(left))
             spec = left.pop(shape)
-            running[task.remote(spec.to_dict(), asdict(places[spec.data.name]))] = shape
+            running[task.remote(spec.to_dict(), asdict(ground.places[spec.data.name]))] = shape
         (ended,), _ = ray.wait(list(running))
         shape = running.pop(ended)
         try:

@@ -83,6 +83,7 @@ TRIAL_SCHEMA = pa.schema(
         ("seconds", pa.float64()),
         *((name, pa.string()) for name in ENVIRONMENT),
         ("averages", pa.string()),
+        ("faults", pa.string()),
         ("spec", pa.string()),
     ]
 )

@@ -21,11 +21,12 @@ from mi2p.averages import average, with_parts
 from mi2p.commands import commands
 from mi2p.durations import parse_duration
 from mi2p.filters import chosen_rows
+from mi2p.nodes import SHARED
 from mi2p.options import OptionsT, SweepOptions
 from mi2p.overrides import overridden
 from mi2p.plan import Plan, read_plan
 from mi2p.progress import labels, make_console, outcome, print_failures
-from mi2p.running import SHARED, End
+from mi2p.running import End
 from mi2p.search.tuning import search_name, searched
 from mi2p.store import Store
 from mi2p.training import trained, trial_states

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import gc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -11,26 +12,36 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 from ray import tune
+from ray.exceptions import RayError
 
 from mi2p.failures import record_error
+from mi2p.faults import Record, of_storage
+from mi2p.nodes import SHARED, shares
+from mi2p.placement import Request
 from mi2p.spec import TrialSpec
 from mi2p.store import Store, trial_row
 
 if TYPE_CHECKING:
     from mi2p.runtime import Runtime
-    from mi2p.train import Outcome
+    from mi2p.train import OnEpoch, Outcome
 
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
-    """Absolute folders that the workers share with the driver, for trials on one data set."""
+    """Where trials on one data set run: absolute folders that workers share with the driver."""
 
     results: str
     cache: str
     data: str
     weights: str | None
+    identity: str = ""
+    """In `.id` of the driver's results folder: a worker that does not find it there writes where
+    nobody reads. Empty asks for nothing."""
     gpu: bool = False
-    """Whether the trial was given a GPU. Without one it must not touch any: Ray hides none."""
+    """Whether trials train on GPUs. Where not, they must not touch any: Ray hides none."""
+    gpus: float = 0.0
+    """That each trial was given, of which those of a test may be pretended ones."""
+    accelerator: str | None = None
     checkpoint_activations: bool = False
     prepared: Sequence[Sequence[str]] = ()
     """Labels and names of the stores that the sweep has made."""
@@ -45,6 +56,7 @@ class Places:
             weights=Path(self.weights) if self.weights else None,
             checkpoints=checkpoints,
             device="cuda" if self.gpu else "cpu",
+            gpu_share=min(self.gpus, 1.0) if self.gpu else 1.0,
             checkpoint_activations=self.checkpoint_activations,
             prepared={label: name for label, name in self.prepared},
         )
@@ -59,6 +71,12 @@ def tune_config(spec: TrialSpec, label: str, places: Places) -> dict[str, Any]:
     return {"spec": spec.to_dict(), "label": label, "places": asdict(places)}
 
 
+def trial_resources(request: Request) -> dict[str, float]:
+    """What Tune reserves for `run_trial`, by its names."""
+    names = {"CPU": "cpu", "GPU": "gpu"}
+    return {names.get(name, name): amount for name, amount in request.process.items()}
+
+
 def run_trial(config: Mapping[str, Any]) -> None:
     """Tune's function trainable: run `config["trial"]` and report an epoch at a time."""
     trial = config["trial"]
@@ -71,31 +89,35 @@ def execute(
 ) -> None:
     """Run a trial and leave its row, whether it finishes or raises.
 
-    A loss that is no number is a result like others: it is in the row, and not raised.
+    A loss that is no number is a result like others: it is in the row, and not raised. A disk that
+    fails or a lost machine is none: it is raised, and the trial goes on elsewhere.
 
     A lock per trial keeps two sweeps that share it, or a worker that outlived a killed driver,
     from running it twice at a time: who comes second finds the row.
     """
-    from mi2p.train import fit
-
     store = Store(Path(places.results))
+    if places.identity and not shares(store.folder, places.identity):
+        raise OSError(errno.ENXIO, f"{store.folder} on this node is another folder: {SHARED}")
     folder = places.checkpoints(spec.trial_id)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
         if store.trial(spec.trial_id) is not None:
             return
+        record = Record(store.folder, spec.trial_id)
+        record.begins()
         curves = _Curves(Path(places.results) / "tensorboard" / f"{label}-{spec.trial_id}")
         last: dict[str, float] = {}
 
-        def on_epoch(record: dict[str, float], checkpoint: Path | None) -> None:
-            last.update(record)
-            curves.add(record)
-            report(record)
+        def on_epoch(epoch: dict[str, float], checkpoint: Path | None) -> None:
+            last.update(epoch)
+            curves.add(epoch)
+            report(epoch)
 
         try:
-            outcome = fit(spec, places.runtime(folder), on_epoch)
-            _write(store, spec, outcome)
+            _write(store, spec, _fit(spec, places, folder, on_epoch), record)
         except Exception as error:
+            if of_storage(error) or isinstance(error, RayError):
+                raise
             record_error(store, spec, error, last)
             _forget(folder)  # tried again, it starts anew: what it had learnt may be the error
             if not isinstance(error, FloatingPointError):
@@ -106,7 +128,14 @@ def execute(
         _forget(folder)
 
 
-def _write(store: Store, spec: TrialSpec, outcome: Outcome) -> None:
+def _fit(spec: TrialSpec, places: Places, folder: Path, on_epoch: OnEpoch) -> Outcome:
+    """Train in this process, or in as many as the trial has GPUs."""
+    from mi2p.train import fit
+
+    return fit(spec, places.runtime(folder), on_epoch)
+
+
+def _write(store: Store, spec: TrialSpec, outcome: Outcome, record: Record) -> None:
     """Everything a finished trial leaves; its row last, because it says that all is there."""
     store.write_epochs(spec.trial_id, outcome.history)
     store.write_predictions(
@@ -128,10 +157,11 @@ def _write(store: Store, spec: TrialSpec, outcome: Outcome) -> None:
         spec,
         status="done",
         metrics=outcome.metrics,
-        environment=outcome.environment,
+        environment={**outcome.environment, "faults": record.text()},
         best_epoch=outcome.best_epoch,
     )
     store.write_trial(row)
+    record.remove()
 
 
 def _forget(folder: Path) -> None:

@@ -14,11 +14,12 @@ from mi2p.averages import can_be_made, with_parts
 from mi2p.checks.trials import check_trials
 from mi2p.data import DataUnavailable
 from mi2p.filters import chosen_rows, chosen_trials
+from mi2p.ground import Folders, prepared, tell_price
 from mi2p.options import SweepOptions
 from mi2p.plan import Plan
 from mi2p.preparation import find_inputs
 from mi2p.progress import labels, name_of, print_plan
-from mi2p.running import End, Folders, prepared, run, tell_price
+from mi2p.running import End, run
 from mi2p.source import Job, Planned
 from mi2p.spec import TrialSpec
 from mi2p.store import Store
@@ -49,7 +50,9 @@ def trained(
     if not todo:
         return plan, "all"
     with prepared(console, options, todo, folders) as ground:
-        check_trials(options, plan, todo, ground)
+        operations = check_trials(options, plan, todo, ground)
+        # Within a seed the longest first: a long one that begins last keeps the cluster waiting.
+        todo.sort(key=lambda spec: (spec.seed, -operations.get(spec.trial_id, 0.0)))
         source = Planned(jobs(plan, todo))
         return plan, run(console, options, plan.name, source, ground, deadline=deadline)
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
+import socket
 
 import pytest
 
 from mi2p.cluster import (
     WORKER_ENVIRONMENT,
-    Memory,
-    gpu_memory,
-    host_memory,
+    check_answers,
+    cluster_address,
+    in_job,
     joined,
-    memory_per_trial,
     prepare_environment,
 )
 
@@ -40,47 +40,35 @@ def test_what_ray_raises_is_told_as_one_kind_of_error() -> None:
     assert not ray.is_initialized()
 
 
-def test_a_trial_has_its_share_of_the_smallest_machine() -> None:
-    nodes = [{"CPU": 4.0, "memory": 80.0}, {"CPU": 8.0, "memory": 96.0}, {"memory": 1.0}]
-    assert host_memory(nodes, 1) == Memory(nbytes=12, bfloat16=False, gpu=False)
-    assert host_memory(nodes, 2) == Memory(nbytes=24, bfloat16=False, gpu=False)
-    # Machines that are too small for it run none.
-    assert host_memory([{"CPU": 1.0, "memory": 2.0}, *nodes], 2) == host_memory(nodes, 2)
-    assert host_memory([{"memory": 1.0}], 1) is None
+def test_an_address_is_the_users_or_the_environments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    assert cluster_address(None) == "local"
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    assert cluster_address(None) == "10.0.0.1:6379"
+    assert cluster_address("auto") == "auto" and cluster_address("local") == "local"
+    assert cluster_address("[fd00::1]:6379") == "[fd00::1]:6379"
 
 
-def test_a_trial_has_its_part_of_the_smallest_gpu() -> None:
-    nodes = [[(80, True), (80, True)], [(40, True)]]
-    assert gpu_memory(nodes, 1) == Memory(nbytes=40, bfloat16=True, gpu=True)
-    assert gpu_memory(nodes, 0.25) == Memory(nbytes=10, bfloat16=True, gpu=True)
-    older = gpu_memory([*nodes, [(60, False)]], 1)
-    assert older == Memory(nbytes=40, bfloat16=False, gpu=True)
-    # A node that pretends to GPUs, in a test.
-    assert gpu_memory([*nodes, []], 1) is None and gpu_memory([], 1) is None
+@pytest.mark.parametrize(
+    "address", ["ray://10.0.0.1:10001", "http://127.0.0.1:8265", "head", ":1"]
+)
+def test_an_address_that_no_driver_joins_is_refused(address: str) -> None:
+    with pytest.raises(ValueError, match=r"--address .* must be auto, host:port or local"):
+        cluster_address(address)
 
 
-@pytest.mark.slow
-def test_the_memory_of_a_trial_on_this_machine() -> None:
-    import ray
+def test_a_cluster_that_is_not_there_is_told_at_once() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        with pytest.raises(ConnectionError, match=f"127.0.0.1:{port} does not answer"):
+            check_answers(f"127.0.0.1:{port}")
+        free.listen()
+        check_answers(f"127.0.0.1:{port}")
+    check_answers("auto")
 
-    with joined(None):
-        found = memory_per_trial({"cpu": 1})
-        offered = ray.cluster_resources()
-    assert found is not None and not found.gpu
-    assert found.nbytes * offered["CPU"] == pytest.approx(offered["memory"])
-    assert found.nbytes < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
-
-@pytest.mark.slow
-def test_pretended_gpus_have_no_memory() -> None:
-    import ray
-    import torch
-
-    if torch.cuda.is_available():
-        pytest.skip("this machine has a GPU")
-    prepare_environment()
-    ray.init(address="local", num_cpus=1, num_gpus=2, include_dashboard=False, log_to_driver=False)
-    try:
-        assert memory_per_trial({"cpu": 1, "gpu": 1}) is None
-    finally:
-        ray.shutdown()
+def test_a_submitted_job_knows_that_it_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not in_job()
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
+    assert in_job()

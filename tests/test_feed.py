@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import pickle
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,9 +11,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.exceptions import RayActorError, RayTaskError
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
+from mi2p.faults import Fault
 from mi2p.feed import Clock, Feed, Referee, Watcher
 from tests.test_source import SPEC
 
@@ -29,6 +32,9 @@ class Listener:
     def reported(self, trial_id: str, record: Mapping[str, Any]) -> bool:
         self.heard.append(("reported", trial_id, record["epoch"]))
         return bool(record["epoch"] >= 2)
+
+    def interrupted(self, trial_id: str, fault: Fault | None) -> None:
+        self.heard.append(("interrupted", trial_id, fault))
 
     def ended(self, trial_id: str, reason: str | None) -> None:
         self.heard.append(("ended", trial_id, reason))
@@ -68,6 +74,35 @@ def test_a_failed_trial_ends_with_its_error(tmp_path: Path) -> None:
         Watcher(listener).on_trial_error(1, [], each)
     reasons = [heard[2] for heard in listener.heard]
     assert reasons == ["Traceback\nValueError: boom\n", "the worker died"]
+
+
+def lost(tmp_path: Path, error: object) -> Fault | None:
+    """What a listener hears of a trial whose worker ended so, as Tune keeps it."""
+    listener, gone = Listener(), trial(pickled_error_file=str(tmp_path / "error.pkl"))
+    (tmp_path / "error.pkl").write_bytes(pickle.dumps(error))
+    Watcher(listener).on_trial_recover(1, [], gone)
+    ((_, _, fault),) = listener.heard
+    return fault  # type: ignore[no-any-return]
+
+
+def raised(cause: Exception) -> RayTaskError:
+    return RayTaskError("run_trial", "Traceback", cause)
+
+
+def test_what_a_machine_did_is_told_from_what_a_trial_raised(tmp_path: Path) -> None:
+    node = RayActorError(error_msg="The actor died because its node has died.")
+    assert lost(tmp_path, node) == Fault(kind="node", what="node was lost")
+    taken = RayActorError(error_msg="ip: 10.0.0.2", preempted=True)
+    assert lost(tmp_path, taken) == Fault(kind="node", what="node 10.0.0.2 was taken back")
+    # A trial of several processes raises what became of one of them.
+    assert lost(tmp_path, raised(node)) == Fault(kind="node", what="node was lost")
+    full = OSError(errno.ENOSPC, "No space left on device")
+    assert lost(tmp_path, raised(full)) == Fault(kind="storage", what=str(full))
+    assert lost(tmp_path, raised(ValueError("boom"))) is None
+    gone = trial(pickled_error_file=str(tmp_path / "none.pkl"))
+    listener = Listener()
+    Watcher(listener).on_trial_recover(1, [], gone)
+    assert listener.heard[0][2] == Fault(kind="process", what="the process died")
 
 
 def test_the_listener_decides_what_is_stopped() -> None:

@@ -109,6 +109,7 @@ def test_few_modules_know_ray() -> None:
         "mi2p/cluster.py",
         "mi2p/data/__main__.py",
         "mi2p/feed.py",
+        "mi2p/nodes.py",
         "mi2p/running.py",
         "mi2p/spread.py",
         "mi2p/trainable.py",

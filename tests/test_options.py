@@ -35,7 +35,7 @@ ROOT = Path(__file__).parents[1]
         ({"seeds": ()}, "at least one"),
         ({"seeds": (1, 1)}, "distinct"),
         ({"seeds": (-1,)}, "from 0 up"),
-        ({"gpus_per_trial": -0.5}, r"--gpus-per-trial must be in 0 \.\.\. 1, but got -0\.5"),
+        ({"gpus_per_trial": -0.5}, r"GPUs of a trial are 0, .* gpus=-0\.5"),
         ({"max_concurrent": -1}, "--max-concurrent must be >= 0, but got -1"),
         ({"search": -1}, "--search must be >= 0, but got -1"),
         ({"in_flight": 0}, "--in-flight must be >= 1, but got 0"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import json
 import os
 import signal
 import threading
@@ -16,9 +18,11 @@ import pytest
 from rich.console import Console
 
 from mi2p.cluster import joined
+from mi2p.faults import MOST, Fault, Record
+from mi2p.ground import Ground, prepared
 from mi2p.options import SweepOptions
 from mi2p.progress import Progress
-from mi2p.running import Ground, _Heard, _slots, prepared, run, trial_resources
+from mi2p.running import _Heard, run
 from mi2p.source import Job, Planned
 from mi2p.spec import TrialSpec
 from mi2p.store import Store, load, load_epochs, trial_row
@@ -48,11 +52,11 @@ class Stopping(Planned):
 class Stage:
     """What a run hears, without Ray."""
 
-    def __init__(self, folder: Path, *specs: TrialSpec, at_once: int = 0) -> None:
+    def __init__(self, folder: Path, *specs: TrialSpec, at_once: int = 99) -> None:
         self.store, self.out = Store(folder), io.StringIO()
         self.source = Stopping(jobs(*specs), lambda trial_id: True)
         progress = Progress(Console(file=self.out, width=200), self.source)
-        self.heard = _Heard(self.store, progress, self.source, at_once)
+        self.heard = _Heard(self.store, progress, self.source, lambda: at_once)
         places = Places(results=str(folder), cache="", data="", weights=None)
         self.places = {spec.data.name: places for spec in specs}
 
@@ -106,12 +110,72 @@ def test_a_trial_whose_process_died_leaves_an_error(tmp_path: Path) -> None:
     assert (tmp_path / "errors" / f"{LONG.trial_id}.txt").read_text() == "the worker died"
 
 
+LOST = Fault(kind="node", what="node 10.0.0.2 was lost")
+
+
+def test_what_befell_a_trial_is_in_its_row(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, LONG)
+    stage.next()
+    Record(tmp_path, LONG.trial_id).begins()
+    stage.heard.reported(LONG.trial_id, {"epoch": 1.0, "val/accuracy": 0.25})
+    stage.heard.interrupted(LONG.trial_id, LOST)
+    assert stage.status(LONG.trial_id) is None
+    assert stage.out.getvalue() == "interrupted: seed 0: node 10.0.0.2 was lost; it will go on\n"
+    Record(tmp_path, LONG.trial_id).begins()
+    stage.heard.reported(LONG.trial_id, {"epoch": 2.0, "val/accuracy": 0.25})  # stopped
+    stage.heard.ended(LONG.trial_id, None)
+    row = stage.store.trial(LONG.trial_id)
+    assert row is not None and row["status"] == "pruned"
+    told = [{"kind": "node", "what": "node 10.0.0.2 was lost", "epoch": 1}]
+    assert json.loads(row["faults"]) == told
+    assert not Record(tmp_path, LONG.trial_id).path.exists()
+
+
+@pytest.mark.parametrize("kind", ["process", "node"])
+def test_a_trial_that_is_interrupted_too_often_is_given_up(tmp_path: Path, kind: Any) -> None:
+    stage = Stage(tmp_path, LONG)
+    stage.next()
+    for count in range(1 + MOST[kind]):
+        assert stage.status(LONG.trial_id) is None, count
+        stage.heard.interrupted(LONG.trial_id, Fault(kind=kind, what="it died"))
+    row = stage.store.trial(LONG.trial_id)  # the next worker finds it and does nothing
+    assert row is not None and row["status"] == "error"
+    assert row["error"] == f"gave up after {1 + MOST[kind]} faults of kind {kind}: it died"
+    assert len(json.loads(row["faults"])) == 1 + MOST[kind]
+    stage.heard.interrupted(LONG.trial_id, LOST)  # of the worker that would have found it
+    assert stage.store.trial(LONG.trial_id) == row
+    assert stage.heard.broken is None
+
+
+def test_an_error_of_the_trials_own_is_no_fault(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, LONG)
+    stage.next()
+    stage.heard.interrupted(LONG.trial_id, None)
+    assert Record(tmp_path, LONG.trial_id).faults() == [] and stage.out.getvalue() == ""
+
+
+def test_a_results_folder_that_cannot_be_written_to_ends_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    stage = Stage(tmp_path, LONG)
+    stage.next()
+    monkeypatch.setattr("mi2p.files.write_whole", full)
+    stage.heard.interrupted(LONG.trial_id, Fault(kind="storage", what="No space left on device"))
+    assert isinstance(stage.heard.broken, OSError)
+    assert "Finished trials are kept" in str(stage.heard.broken)
+    assert stage.status(LONG.trial_id) is None
+    assert not Record(tmp_path, LONG.trial_id).path.exists()
+
+
 def test_a_row_that_the_driver_cannot_see_is_not_made_up(tmp_path: Path) -> None:
     stage = Stage(tmp_path, LONG)
     stage.next()
     stage.heard.ended(LONG.trial_id, None)
     assert stage.status(LONG.trial_id) is None
-    assert "must share the results folder" in stage.out.getvalue()
+    assert "must see the same results folder" in stage.out.getvalue()
 
 
 def test_no_more_trials_at_a_time_than_wanted(tmp_path: Path) -> None:
@@ -121,23 +185,6 @@ def test_no_more_trials_at_a_time_than_wanted(tmp_path: Path) -> None:
     assert stage.next() is None and not stage.source.over
     stage.heard.ended(first.trial_id, "boom")
     assert stage.next() == second.trial_id
-
-
-def test_resources_of_a_trial() -> None:
-    assert trial_resources(SweepOptions(), {"CPU": 2}) == {"cpu": 1}
-    assert trial_resources(SweepOptions(), {"CPU": 2, "GPU": 4}) == {"cpu": 1, "gpu": 1}
-    half = trial_resources(SweepOptions(gpus_per_trial=0.5), {"GPU": 1})
-    assert half == {"cpu": 1, "gpu": 0.5}
-    with pytest.raises(ValueError, match=r"at most what the cluster has, but got 1 and .* 0 GPUs"):
-        trial_resources(SweepOptions(gpus_per_trial=1), {"CPU": 2})
-
-
-def test_as_many_trials_at_a_time_as_fit() -> None:
-    offered = {"CPU": 8.0, "GPU": 2.0}
-    assert _slots(SweepOptions(), {"cpu": 1}, offered) == 8
-    assert _slots(SweepOptions(), {"cpu": 1, "gpu": 0.5}, offered) == 4
-    assert _slots(SweepOptions(max_concurrent=3), {"cpu": 1}, offered) == 3
-    assert _slots(SweepOptions(max_concurrent=30), {"cpu": 1}, offered) == 8
 
 
 def descendants(ancestor: int) -> list[tuple[int, str]]:
@@ -228,7 +275,7 @@ def test_when_the_time_is_over_running_trials_are_stopped_without_a_row(tmp_path
     specs = [replace(LONG, seed=seed) for seed in range(3)]
     options = SweepOptions(results=tmp_path / "results", max_concurrent=1)
     places = Places(results=str(options.results), cache="", data="", weights=None)
-    ground = Ground(places={"openclipart": places}, resources={"cpu": 1}, slots=1)
+    ground = Ground(places={"openclipart": places}, slots=1)
     source = Planned(jobs(*specs))
     with joined(None):
         start = time.monotonic()
@@ -258,7 +305,7 @@ def test_what_a_source_raises_ends_the_run_as_what_it_is(tmp_path: Path) -> None
     specs = [replace(LONG, seed=seed) for seed in (0, 1)]
     options = SweepOptions(results=tmp_path / "results", max_concurrent=1)
     places = Places(results=str(options.results), cache="", data="", weights=None)
-    ground = Ground(places={"openclipart": places}, resources={"cpu": 1}, slots=1)
+    ground = Ground(places={"openclipart": places}, slots=1)
     with joined(None), pytest.raises(OSError, match="no space left on device"):
         run(
             Console(quiet=True),

@@ -134,6 +134,7 @@ from pathlib import Path
 
 import ray
 
+from mi2p.ground import Ground
 from mi2p.pricing import shapes
 from mi2p.spec import DataSpec, ModelSpec, TrainSpec, TrialSpec
 from mi2p.spread import probe_all
@@ -153,7 +154,7 @@ cnn = TrialSpec(data=data, model=ModelSpec(name="cnn", visual="tiny_densenet"), 
 bert = replace(cnn, model=ModelSpec(name="bert", textual="tiny_bert"))
 wanted = shapes([cnn, bert, replace(cnn, seed=1)])
 done, start = [], time.time()
-probes, startup = probe_all(wanted, {"openclipart": places}, {"cpu": 1}, 1, done.append)
+probes, startup = probe_all(wanted, Ground(places={"openclipart": places}, slots=1), done.append)
 took = time.time() - start
 assert list(probes) == list(wanted) and done == [1, 2], (probes, done)
 assert all(found.step_seconds > 0 and found.train == 48 for found in probes.values())
@@ -162,7 +163,7 @@ assert not (folder / "results").exists()
 
 ruined = replace(cnn, train=replace(train, lr=1e38))
 try:
-    probe_all(shapes([ruined]), {"openclipart": places}, {"cpu": 1}, 2)
+    probe_all(shapes([ruined]), Ground(places={"openclipart": places}, slots=2))
 except RuntimeError as error:
     print(error)
 """

@@ -19,11 +19,11 @@ import torch
 from mi2p import __version__
 from mi2p.checks.effects import Task
 from mi2p.checks.preflight import drawn
-from mi2p.cluster import Memory
 from mi2p.features import stored_features
 from mi2p.files import write_whole
 from mi2p.model_spec import UnitSpec
 from mi2p.models.describing import SPARE, Bytes, Description, Precision, describe
+from mi2p.nodes import Memory
 from mi2p.spec import LEAST_MICRO_BATCH, TrialSpec
 from mi2p.steps import epoch_batches
 
@@ -43,6 +43,8 @@ class Fitting:
     """The cache folder on this machine."""
     checkpoint: bool = False
     """Whether activations are computed again, as with --checkpoint-activations."""
+    workers: int = 1
+    """Processes that share each batch of a trial; the memory is that of one."""
 
     @property
     def precision(self) -> Precision:
@@ -57,12 +59,17 @@ class Fitting:
     def needed(self, spec: TrialSpec, task: Task) -> float:
         """Bytes of the largest training step of `spec`."""
         found = described(spec, task, self.stores, checkpoint=self.checkpoint)
-        return found.needed(self.precision, largest_part(spec, task))
+        return found.needed(self.precision, -(-largest_part(spec, task) // self.workers))
+
+    def operations(self, spec: TrialSpec, task: Task) -> float:
+        """Floating-point operations of the training of `spec`."""
+        found = described(spec, task, self.stores, checkpoint=self.checkpoint)
+        return found.step_flops * task.num_train * spec.train.epochs
 
     def largest(self, spec: TrialSpec, task: Task) -> int:
         """The largest batch or micro-batch with which the model of `spec` fits; 0 if none."""
         found = described(spec, task, self.stores, checkpoint=self.checkpoint)
-        return found.largest(self.precision, self.budget)
+        return found.largest(self.precision, self.budget) * self.workers
 
     def check(self, specs: Mapping[str, TrialSpec], tasks: Mapping[str, Task]) -> None:
         """All of these fit; else `ValueError` says for each that does not what would help.

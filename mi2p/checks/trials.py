@@ -6,12 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mi2p.cluster import memory_per_trial
+from mi2p.ground import Ground
 from mi2p.options import SweepOptions
 from mi2p.overrides import set_paths
 from mi2p.plan import Plan
 from mi2p.progress import labels
-from mi2p.running import Ground
 from mi2p.spec import TrialSpec
 
 if TYPE_CHECKING:
@@ -37,19 +36,23 @@ def fitting(options: SweepOptions, ground: Ground) -> Fitting | None:
     from mi2p.data.cache import expanded
     from mi2p.preparation import absolute_cache
 
-    memory = memory_per_trial(ground.resources)
-    if memory is None:
+    if ground.memory is None:
         return None
-    stores = expanded(absolute_cache(options.cache))
-    return Fitting(memory=memory, stores=stores, checkpoint=options.checkpoint_activations)
+    return Fitting(
+        memory=ground.memory,
+        stores=expanded(absolute_cache(options.cache)),
+        checkpoint=options.checkpoint_activations,
+        workers=ground.request.workers,
+    )
 
 
 def check_trials(
     options: SweepOptions, plan: Plan, todo: Iterable[TrialSpec], ground: Ground
-) -> None:
+) -> dict[str, float]:
     """Rows are different computations, what is set changes them, and trials fit in memory.
 
-    `ValueError` says which do not.
+    `ValueError` says which do not. The operations of each trial, by its id, come back; none where
+    nobody knows the memory that these would run in.
     """
     from mi2p.checks.preflight import check_paths, check_plan
 
@@ -62,6 +65,8 @@ def check_trials(
         paths = set_paths(options.overrides, row.key)
         check_paths(row.specs[0], paths, tasks[row.dataset], row.key)
     fits = fitting(options, ground)
-    if fits is not None:
-        told = labels(plan)
-        fits.check({told[r.specs[0].trial_id]: r.specs[0] for r in rows}, tasks)
+    if fits is None:
+        return {}
+    told = labels(plan)
+    fits.check({told[r.specs[0].trial_id]: r.specs[0] for r in rows}, tasks)
+    return {spec.trial_id: fits.operations(spec, tasks[spec.data.name]) for spec in todo}

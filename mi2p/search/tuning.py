@@ -19,13 +19,14 @@ from mi2p.averages import with_parts
 from mi2p.checks.trials import fitting, tasks_of
 from mi2p.data.protocols import protocol
 from mi2p.filters import chosen_rows, chosen_trials
+from mi2p.ground import Ground, prepared, tell_price
 from mi2p.metrics import primary
 from mi2p.options import SEARCH_SEED, SweepOptions
 from mi2p.overrides import set_paths
 from mi2p.plan import Plan, PlanRow, read_plan
 from mi2p.pricing import search_trials
 from mi2p.progress import name_of
-from mi2p.running import End, Ground, prepared, run, tell_price
+from mi2p.running import End, run
 from mi2p.search.rounds import RowName, Search
 from mi2p.spec import TrialSpec
 from mi2p.store import Store

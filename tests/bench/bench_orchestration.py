@@ -24,9 +24,10 @@ from typing import Any
 from rich.console import Console
 
 from mi2p.cluster import joined
+from mi2p.ground import Ground
 from mi2p.options import SweepOptions
 from mi2p.plan import Plan, PlanRow
-from mi2p.running import Ground, run
+from mi2p.running import run
 from mi2p.source import Job, Planned, Source
 from mi2p.spec import DataSpec, ModelSpec, TrainSpec, TrialSpec
 from mi2p.store import Store, trial_row
@@ -81,7 +82,7 @@ def ours(source: Source, count: int, folder: Path) -> float:
     options = SweepOptions(results=folder / "results", yes=True)
     where = str(folder)
     places = Places(results=str(options.results), cache=where, data=where, weights=None)
-    ground = Ground(places={"openclipart": places}, resources={"cpu": 1}, slots=2)
+    ground = Ground(places={"openclipart": places}, slots=2)
     console, timed = Console(file=io.StringIO()), Timed(source)
     end = run(console, options, "bench", timed, ground, trainable=nothing)
     assert end == "all" and len(timed.ends) == count

@@ -13,8 +13,8 @@ import pytest
 from mi2p.checks import fitting
 from mi2p.checks.effects import Task
 from mi2p.checks.fitting import Fitting, described, hungriest, largest_batch, largest_part
-from mi2p.cluster import Memory
 from mi2p.models.describing import Description, describe
+from mi2p.nodes import Memory
 from mi2p.paths import replaced
 from mi2p.search.spaces import space_of
 from mi2p.spec import TrialSpec

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from mi2p.checks import trials as checks
 from mi2p.checks.trials import check_trials, fitting, tasks_of
-from mi2p.cluster import Memory
+from mi2p.ground import Ground
+from mi2p.nodes import Memory
 from mi2p.options import SweepOptions
 from mi2p.plan import Plan
-from mi2p.running import Ground
 from mi2p.trainable import Places
 from sweeps.ablation_layers import Options, plan
 
@@ -22,7 +21,7 @@ def ground(drawings: Path, tmp_path: Path) -> Ground:
     places = Places(
         results=str(tmp_path), cache=str(tmp_path / "cache"), data=str(drawings), weights=None
     )
-    return Ground(places={"openclipart": places}, resources={"cpu": 1}, slots=2)
+    return Ground(places={"openclipart": places}, slots=2)
 
 
 @pytest.fixture
@@ -32,28 +31,26 @@ def options(tmp_path: Path) -> Options:
     )
 
 
-def give(monkeypatch: pytest.MonkeyPatch, memory: Memory | None) -> None:
-    monkeypatch.setattr(checks, "memory_per_trial", lambda resources: memory)
-
-
 def test_the_task_is_that_of_the_data(options: Options, ground: Ground) -> None:
     (task,) = tasks_of(plan(options).specs(), ground).values()
     assert (task.num_classes, task.multilabel, task.num_train) == (11, False, 48)
 
 
-def test_rows_of_table_5_are_not_refused(
-    options: Options, ground: Ground, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    give(monkeypatch, Memory(nbytes=2**33, bfloat16=False, gpu=False))
+def test_rows_of_table_5_are_not_refused(options: Options, ground: Ground) -> None:
+    ground = replace(ground, memory=Memory(nbytes=2**33, bfloat16=False, gpu=False))
     table = plan(options)
     few = Plan(name="few", table=5, rows=table.rows[:3])
-    check_trials(options, few, few.specs(), ground)
+    costs = check_trials(options, few, few.specs(), ground)
+    # Units make a trial longer, and so do epochs.
+    alone, expanded, _ = (row.specs[0] for row in few.rows)
+    assert costs[expanded.trial_id] > costs[alone.trial_id] > 0
+    longer = replace(few.rows[0], specs=(replace(alone, train=replace(alone.train, epochs=3)),))
+    plan_of_longer = Plan(name="longer", table=5, rows=(longer,))
+    (cost,) = check_trials(options, plan_of_longer, plan_of_longer.specs(), ground).values()
+    assert cost == 3 * costs[alone.trial_id]
 
 
-def test_rows_that_are_the_same_computation_are_refused(
-    options: Options, ground: Ground, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    give(monkeypatch, None)
+def test_rows_that_are_the_same_computation_are_refused(options: Options, ground: Ground) -> None:
     table = plan(options)
     cnn = table.rows[0]
     # With so few examples both have one batch in one piece.
@@ -70,27 +67,21 @@ def test_rows_that_are_the_same_computation_are_refused(
 
 
 def test_a_value_that_is_set_and_changes_nothing_is_refused(
-    options: Options, ground: Ground, monkeypatch: pytest.MonkeyPatch
+    options: Options, ground: Ground
 ) -> None:
-    give(monkeypatch, None)
     table = plan(options)
     wanted = replace(options, overrides=("me_bert-1:model.units.query_bias=false",))
     with pytest.raises(ValueError, match=r"model\.units\.query_bias of row 'me_bert-1'"):
         check_trials(wanted, table, table.specs(), ground)
 
 
-def test_what_cannot_fit_is_refused_by_name(
-    options: Options, ground: Ground, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    give(monkeypatch, Memory(nbytes=100_000, bfloat16=False, gpu=False))
+def test_what_cannot_fit_is_refused_by_name(options: Options, ground: Ground) -> None:
+    ground = replace(ground, memory=Memory(nbytes=100_000, bfloat16=False, gpu=False))
     table = plan(options)
     first = Plan(name="one", table=5, rows=table.rows[:1])
     with pytest.raises(ValueError, match="tiny random DenseNet, seed 0: a batch of 24 needs"):
         check_trials(options, first, first.specs(), ground)
 
 
-def test_where_the_memory_is_unknown_all_fits(
-    ground: Ground, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    give(monkeypatch, None)
+def test_where_the_memory_is_unknown_all_fits(ground: Ground) -> None:
     assert fitting(SweepOptions(), ground) is None

@@ -18,9 +18,9 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
+from mi2p.ground import Ground
 from mi2p.options import SEARCH_SEED, SweepOptions
 from mi2p.plan import Plan, read_plan
-from mi2p.running import Ground
 from mi2p.search import tuning
 from mi2p.search.rounds import Search
 from mi2p.search.storage import open_storage
@@ -223,7 +223,7 @@ def test_a_search_without_time_to_begin_is_out_of_time(
 ) -> None:
     row = toy_row("a", ToySpace())
     studies = {(row.key, row.dataset): open_row(InMemoryStorage())}
-    ground = Ground(places={}, resources={}, slots=1)
+    ground = Ground(places={}, slots=1)
     options = SweepOptions(search=12, results=tmp_path, yes=True)
 
     def run(*given: Any, **more: Any) -> str:

@@ -1,0 +1,127 @@
+"""What nodes say of themselves, and what follows for trials."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mi2p import nodes
+from mi2p.cluster import joined, prepare_environment
+from mi2p.nodes import (
+    Answer,
+    Memory,
+    alive,
+    gpu_memory,
+    host_memory,
+    memory_of,
+    offer,
+    offer_of,
+    shares,
+    survey,
+)
+from mi2p.placement import NodeType, Offer, Request
+
+
+def test_a_trial_has_its_share_of_the_smallest_machine() -> None:
+    nodes = [{"CPU": 4.0, "memory": 80.0}, {"CPU": 8.0, "memory": 96.0}, {"memory": 1.0}]
+    assert host_memory(nodes, 1) == Memory(nbytes=12, bfloat16=False, gpu=False)
+    assert host_memory(nodes, 2) == Memory(nbytes=24, bfloat16=False, gpu=False)
+    # Machines that are too small for it run none.
+    assert host_memory([{"CPU": 1.0, "memory": 2.0}, *nodes], 2) == host_memory(nodes, 2)
+    assert host_memory([{"memory": 1.0}], 1) is None
+
+
+def test_a_trial_has_its_part_of_the_smallest_gpu() -> None:
+    nodes = [[(80, True), (80, True)], [(40, True)]]
+    assert gpu_memory(nodes, 1) == Memory(nbytes=40, bfloat16=True, gpu=True)
+    assert gpu_memory(nodes, 0.25) == Memory(nbytes=10, bfloat16=True, gpu=True)
+    older = gpu_memory([*nodes, [(60, False)]], 1)
+    assert older == Memory(nbytes=40, bfloat16=False, gpu=True)
+    # A node that pretends to GPUs, in a test.
+    assert gpu_memory([*nodes, []], 1) is None and gpu_memory([], 1) is None
+
+
+def test_memory_is_that_of_what_a_trial_asks_for() -> None:
+    machine = {"CPU": 4.0, "memory": 80.0}
+    gpu = Answer(host="a", python="", torch="", now=0, offers_gpus=True, gpus=((40, True),))
+    head = Answer(host="b", python="", torch="", now=0)
+    assert memory_of(Request(), [machine], []) == Memory(nbytes=20, bfloat16=False, gpu=False)
+    half = Memory(nbytes=20, bfloat16=True, gpu=True)
+    assert memory_of(Request(gpus=0.5), [machine], [gpu, head]) == half
+    # Each process of several has a whole one.
+    whole = Memory(nbytes=40, bfloat16=True, gpu=True)
+    assert memory_of(Request(gpus=4), [machine], [gpu]) == whole
+
+
+def test_a_folder_of_the_same_name_is_not_the_same_folder(tmp_path: Path) -> None:
+    assert not shares(tmp_path, "abc")
+    (tmp_path / ".id").write_text("abc\n")
+    assert shares(tmp_path, "abc") and not shares(tmp_path, "abd")
+
+
+AWS: dict[str, Any] = {
+    "max_workers": 10,
+    "head_node_type": "head",
+    "provider": {"type": "aws"},
+    "available_node_types": {
+        "head": {"resources": {"CPU": 0}, "max_workers": 0},
+        "spot": {"resources": {"CPU": 4, "GPU": 1}, "max_workers": 8},
+        "unknown": {"resources": {}, "max_workers": 8},
+    },
+}
+
+
+def test_what_an_autoscaler_may_start_is_in_its_configuration() -> None:
+    here = [{"CPU": 4.0}]
+    spot = NodeType(name="spot", resources={"CPU": 4, "GPU": 1}, most=8)
+    assert offer_of(here, AWS) == Offer(nodes=here, types=(spot,), most_workers=10, grows=True)
+    # Kubernetes keeps it where nobody here can read it.
+    assert offer_of(here, {}) == Offer(nodes=here, grows=True)
+    desk = {"provider": {"type": "local", "head_ip": "h1", "worker_ips": ["h2", "h3"]}}
+    assert offer_of(here, desk).grows  # h2 and h3 are still to come
+    assert not offer_of(here * 3, desk).grows
+
+
+@pytest.mark.slow
+def test_each_node_of_a_cluster_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray.cluster_utils import Cluster
+
+    prepare_environment()
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    try:
+        cluster.add_node(num_cpus=1, num_gpus=2)
+        lost = cluster.add_node(num_cpus=1)
+        with joined(cluster.address):
+            assert not offer().grows
+            (tmp_path / "ray_bootstrap_config.yaml").write_text("max_workers: 3\n")
+            assert offer().most_workers == 3
+            assert [node.get("CPU", 0) for node in alive()].count(1) == 2
+            (tmp_path / ".id").write_text("abc")
+            found = survey(Request(gpus=1), tmp_path, "abc")
+            assert len(found) == 3 and all(answer.shares for answer in found)
+            assert {answer.skew for answer in found} == {0.0}
+            (offering,) = (answer for answer in found if answer.offers_gpus)
+            assert offering.gpus == nodes._gpus()  # pretended ones are not seen
+            assert not any(a.shares for a in survey(Request(), tmp_path / "other", "abc"))
+            cluster.remove_node(lost, allow_graceful=False)
+            assert len(survey(Request(), None, "")) == 2
+    finally:
+        cluster.shutdown()
+
+
+@pytest.mark.slow
+def test_the_memory_of_a_trial_on_this_machine() -> None:
+    import ray
+
+    with joined(None):
+        found = memory_of(Request(), alive(), [])
+        offered = ray.cluster_resources()
+    assert found is not None and not found.gpu
+    assert found.nbytes * offered["CPU"] == pytest.approx(offered["memory"])
+    assert found.nbytes < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
