@@ -105,6 +105,7 @@ run_in() {  # NAME cmd
 }
 
 crash() { local n=$1 d=$H/$1; [ -f "$d/unshare.pid" ] || return 0
+  ip -n "$PFX-$n" link set eth0 down 2>/dev/null || true     # first: nobody hears that connections end
   kill -9 "$(cat "$d/unshare.pid")" 2>/dev/null || true   # --kill-child: PID 1 of the namespace dies, and with it all
   for _ in $(seq 50); do [ -d "/proc/$(cat "$d/pid")" ] || break; sleep 0.1; done
   ip netns del "$PFX-$n" 2>/dev/null || true; rm -f "$d/unshare.pid" "$d/pid" "$d/ready"; }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import time
 from collections.abc import Callable
@@ -12,58 +13,53 @@ from typing import Any
 import yaml
 
 from tests.cluster.hosts import CLIENT, SHARED, Hosts
+from tests.cluster.sweeps import ROOT, Watched, command, wait, write_slow_disk
 
-ROOT = Path(__file__).parents[2]
 HEAD = "h1"
-SLOW_DISK = """
-import sys, time
-
-def wait(event, arguments):
-    if event == "os.rename" and str(arguments[1]).endswith("/last.pt"):
-        time.sleep(1.0)
-
-sys.addaudithook(wait)
+BASHRC = f"""
+export PYTHONPATH={SHARED}/slow:~/mi2p RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0
+export PYTHONDONTWRITEBYTECODE=1
+test ! -e {SHARED}/bashrc.$(hostname) || . {SHARED}/bashrc.$(hostname)
 """
-"""A `sitecustomize` module: a second for each checkpoint, so that tiny trials can be hit."""
-EPOCHS = 6
+NODES = """
+from ray._raylet import GcsClient
+nodes = GcsClient("127.0.0.1:6379").get_all_node_info().values()
+print("workers:", sum(node.state == 0 and "CPU" in node.resources_total for node in nodes))
+"""
 
 
 class Cluster:
-    """Ray on h1, which is the head and has no trials, and on other hosts with a CPU each."""
+    """Ray on h1, which is the head and has no trials, and on workers with a CPU each."""
 
     def __init__(self, hosts: Hosts, workers: tuple[str, ...]) -> None:
         self.hosts, self.workers = hosts, workers
         self.file = hosts.shared / "onprem.yaml"
-        watch = hosts.shared / "watch"
-        watch.mkdir(parents=True)
-        (watch / "sitecustomize.py").write_text(SLOW_DISK)
-
-    @staticmethod
-    def bashrc() -> str:
-        """What the shells of hosts need for it."""
-        return (
-            f"export PYTHONPATH={SHARED}/watch:~/mi2p RAY_AUTH_MODE=token "
-            "RAY_USAGE_STATS_ENABLED=0 PYTHONDONTWRITEBYTECODE=1\n"
-        )
+        write_slow_disk(hosts.shared / "slow")
 
     def up(self) -> None:
-        """`ray up`, as a user types it in the repository's root; all hosts are in at the end."""
+        """`ray up`, as a user types it in the repository's root; all workers are in at the end."""
         addresses = [self.hosts.address(name) for name in (HEAD, *self.workers)]
-        text = (ROOT / "cluster/onprem.yaml").read_text()
-        self.file.write_text(yaml.safe_dump(for_hosts(yaml.safe_load(text), addresses)))
-        self.on_client("test -e ~/.ray/auth_token || ray get-auth-token --generate > /dev/null")
-        self.on_client(f"timeout 280 ray up -y --no-config-cache {SHARED}/{self.file.name}")
-        wait(lambda: self.alive() == len(self.workers), "all hosts must join")
+        config = yaml.safe_load((ROOT / "cluster/onprem.yaml").read_text())
+        self.file.write_text(yaml.safe_dump(for_hosts(config, addresses)))
+        token = "test -e ~/.ray/auth_token || ray get-auth-token --generate > /dev/null"
+        up = f"timeout 280 ray up -y --no-config-cache {SHARED}/{self.file.name}"
+        self.hosts.run(CLIENT, f"cd {ROOT}; {token}; {up}")
+        self.wait_for(len(self.workers))
 
-    def on_client(self, command: str) -> str:
-        """What a command prints that the user types in the repository's root."""
-        return self.hosts.run(CLIENT, f"cd {ROOT}; {command}")
+    def wait_for(self, count: int) -> None:
+        """Until so many workers are in the cluster."""
+        wait(lambda: self.alive() == count, self.status)
 
     def alive(self) -> int:
-        """How many CPUs, and so workers, the cluster has now; 0 if it does not answer."""
-        said = self.hosts.run(HEAD, "timeout 60 ray status", check=False)
-        found = re.search(r"/(\d+)\.\d+ CPU", said)
+        """How many workers the head believes to be there; 0 if it does not answer."""
+        # Not `ray status`, which shows lost nodes until the autoscaler has forgotten them.
+        said = self.hosts.run(HEAD, f"timeout 60 python -c {shlex.quote(NODES)}", check=False)
+        found = re.search(r"^workers: (\d+)$", said, re.MULTILINE)
         return int(found[1]) if found else 0
+
+    def status(self) -> str:
+        """What `ray status` prints on the head."""
+        return self.hosts.run(HEAD, "timeout 60 ray status", check=False)
 
 
 def for_hosts(config: dict[str, Any], addresses: list[str]) -> dict[str, Any]:
@@ -73,125 +69,105 @@ def for_hosts(config: dict[str, Any], addresses: list[str]) -> dict[str, Any]:
     # The environment is on the PATH, and processes are started for a single CPU.
     config["setup_commands"] = [each for each in config["setup_commands"] if "chmod" in each]
     memory = "--object-store-memory=80000000"
-    head, workers = config["head_start_ray_commands"], config["worker_start_ray_commands"]
+    head, worker = config["head_start_ray_commands"], config["worker_start_ray_commands"]
     head[1] = head[1].replace("ray start", f"ray start {memory}")
-    workers[1] = workers[1].replace("ray start", f"ray start --num-cpus=1 --num-gpus=0 {memory}")
+    worker[1] = worker[1].replace("ray start", f"ray start --num-cpus=1 --num-gpus=0 {memory}")
     return config
 
 
-def wait(what: Callable[[], Any], message: str, *, seconds: float = 240) -> Any:
-    """What `what` returns once that is true."""
-    end = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < end, f"after {seconds} s: {message}"
-        time.sleep(0.3)
-    return found
+class Sweep(Watched):
+    """The ablation sweep on a cluster; its driver runs on the head."""
 
-
-class Sweep:
-    """The ablation sweep on a cluster, whose driver is on the head."""
-
-    def __init__(self, cluster: Cluster, name: str, *more: str) -> None:
-        self.cluster, self.name = cluster, name
+    def __init__(self, cluster: Cluster, name: str, *, results: str | None = None) -> None:
         self.folder = cluster.hosts.shared / name
-        self.results = self.folder / "results"
-        self.first_seen: dict[str, bytes] = {}
-        """Each trial's row file when it was first there, by the trial's id."""
-        self.command = command(f"{SHARED}/{name}", *more)
-        self.started = 0
+        super().__init__(self.folder / "results")
+        self.cluster, self.name = cluster, name
+        where = results or f"{SHARED}/{name}"
+        arguments = command(f"{SHARED}/drawings", where, f"{SHARED}/cache", "--address", "auto")
+        self.command = shlex.join(arguments)
+        self.starts = 0
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Type the command on the head."""
         self.folder.mkdir(exist_ok=True)
-        self.started += 1
+        self.starts += 1
         line = f"cd {SHARED}/{self.name}; echo $$ > driver; exec {self.command}"
         self.process = self.cluster.hosts.start(HEAD, line, self.log)
 
     @property
     def log(self) -> Path:
         """All that the last driver printed."""
-        return self.folder / f"log{self.started}"
+        return self.folder / f"log{self.starts}"
 
-    def kill_driver(self) -> None:
+    def kill(self) -> None:
         """SIGKILL for the driver alone."""
         self.cluster.hosts.run(HEAD, f"kill -9 $(cat {SHARED}/{self.name}/driver)")
+        self._ended(60)
+
+    def finish(self, seconds: float = 300) -> str:
+        """What the driver has printed when it has ended with exit status 0."""
+        status = self._ended(seconds)
+        said = self.log.read_text()
+        assert status == 0, said
+        return said
+
+    def _ended(self, seconds: float) -> int:
         assert self.process is not None
-        self.process.wait(timeout=60)
+        process = self.process
 
-    def rows(self) -> dict[str, bytes]:
-        """Row files by their trials' ids; one that has changed since it was first seen is an
-        error: its trial ran twice."""
-        now = {p.stem: p.read_bytes() for p in (self.results / "trials").glob("*.parquet")}
-        for trial_id, content in self.first_seen.items():
-            assert now.get(trial_id) == content, f"the row of {trial_id} has changed"
-        self.first_seen = now
-        return now
+        def over() -> bool:
+            self.rows()
+            return process.poll() is not None
 
-    def epochs(self) -> dict[str, int]:
-        """When each trial that runs last kept a checkpoint, in ns of the file's time."""
-        found = {}
-        for path in (self.results / "checkpoints").glob("*/last.pt"):
-            try:
-                found[path.parent.name] = path.stat().st_mtime_ns
-            except FileNotFoundError:  # its trial has just ended
-                continue
-        return found
+        wait(over, self.log.read_text, seconds=seconds)
+        self.rows()
+        return int(process.returncode)
 
-    def on_host(self, name: str) -> str | None:
-        """The trial that a host runs and that has kept a checkpoint; None if it has none."""
-        said = self.cluster.hosts.run(name, f"{OPEN_FILES} | grep -o '{self.name}/.*[.]lock'",
-                                      check=False)  # fmt: skip
-        kept = self.epochs()
-        ids = {Path(line).stem for line in said.splitlines()}
-        return next((trial_id for trial_id in ids if trial_id in kept), None)
-
-    def until(self, what: Callable[[], Any], message: str, *, seconds: float = 240) -> Any:
-        """What `what` returns once that is true, while the driver runs and rows stay."""
+    def until(self, what: Callable[[], Any]) -> Any:
+        """What `what` returns once that is true, which must be while the driver runs."""
+        assert self.process is not None
+        process = self.process
 
         def look() -> Any:
             self.rows()
             found = what()
-            ended = self.process is not None and self.process.poll() is not None
-            assert found or not ended, f"the driver ended: {self.log.read_text()}"
+            assert found or process.poll() is None, f"it ended early: {self.log.read_text()}"
             return found
 
-        return wait(look, f"{message}\n{self.log.read_text()}", seconds=seconds)
+        return wait(look, self.log.read_text)
 
-    def recovered(self, trial_id: str, *, since: float) -> float:
-        """Seconds from the fault at `since` (of time.monotonic) until its trial has reported
-        again, or is done."""
-        before = self.epochs().get(trial_id)
-        self.until(
-            lambda: trial_id in self.rows() or self.epochs().get(trial_id) not in (None, before),
-            f"trial {trial_id} must go on",
-        )
-        return time.monotonic() - since
+    def on_host(self, name: str) -> str | None:
+        """The trial that a host runs, once it has kept a checkpoint there; None without one."""
+        return next((each for each in self.held(name) if each in self.checkpoints()), None)
 
-    def finish(self, *, seconds: float = 300) -> str:
-        """What the driver has printed when it has ended, with exit status 0."""
-        assert self.process is not None
-        wait(lambda: self.rows() is None or self.process.poll() is not None, "it must end",
-             seconds=seconds)  # fmt: skip
-        said = self.log.read_text()
-        assert self.process.returncode == 0, said
-        self.rows()
-        return said
+    def held(self, name: str) -> dict[str, int]:
+        """The trials whose locks processes of a host have open, and the process's number there."""
+        listing = "for f in /proc/[0-9]*/fd/*; do echo $f $(readlink $f); done 2>/dev/null"
+        said = self.cluster.hosts.run(name, listing, check=False)
+        lock = rf"/proc/(\d+)/fd/\d+ {SHARED}/{self.name}/results/checkpoints/(\w+)\.lock"
+        return {trial_id: int(process) for process, trial_id in re.findall(lock, said)}
 
-    def bits(self) -> dict[str, bytes]:
-        """What must not depend on faults: the table, predictions and epochs."""
-        kinds = ("tables/*.tex", "predictions/*.parquet", "epochs/*.parquet")
-        files = (path for kind in kinds for path in self.results.glob(kind))
-        return {f"{path.parent.name}/{path.name}": path.read_bytes() for path in files}
+    def kill_trial(self, name: str) -> str:
+        """SIGKILL for the process of the trial that a host runs; the trial's id."""
+        trial_id: str = self.until(lambda: self.on_host(name))
+        process = self.held(name)[trial_id]
+        self.cluster.hosts.run(name, f"kill -9 {process}")
+        return trial_id
 
+    def recovered(self, trial_ids: tuple[str, ...], *, since: float) -> dict[str, float]:
+        """Seconds from `since` (of time.monotonic) until each of these trials has kept another
+        checkpoint than it has now, or is done."""
+        before = self.checkpoints()
+        found: dict[str, float] = {}
 
-OPEN_FILES = "for f in /proc/[0-9]*/fd/*; do readlink $f; done 2>/dev/null"
+        def look() -> bool:
+            now, rows = self.checkpoints(), self.rows()
+            for each in trial_ids:
+                on = each in rows or now.get(each, before.get(each)) != before.get(each)
+                if on and each not in found:
+                    found[each] = time.monotonic() - since
+            return len(found) == len(trial_ids)
 
-
-def command(folder: str, *more: str) -> str:
-    """The sweep of Table 5 over 11 trials, smoke-sized but for their epochs."""
-    return (
-        f"python {ROOT}/sweeps/ablation_layers.py --smoke --set train.epochs={EPOCHS} --yes "
-        f"--visual tiny_densenet --textual tiny_bert --data {SHARED}/drawings "
-        f"--results {folder}/results --cache {SHARED}/cache {' '.join(more)}"
-    )
+        self.until(look)
+        return found

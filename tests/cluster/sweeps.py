@@ -17,11 +17,11 @@ import sys, time
 
 def wait(event, arguments):
     if event == "os.rename" and str(arguments[1]).endswith("/last.pt"):
-        time.sleep(0.8)
+        time.sleep(2.0)
 
 sys.addaudithook(wait)
 """
-"""A `sitecustomize` module: tiny trials take so long for each checkpoint that they can be hit."""
+"""A `sitecustomize` module: a checkpoint takes two seconds, so that tiny trials can be hit."""
 
 
 def write_slow_disk(folder: Path) -> Path:

@@ -103,7 +103,7 @@ def test_storage_that_cannot_be_written_ends_the_sweep_and_no_trial(
     said = log.read_text()
     print(said, file=sys.stderr)
     assert status == 1, said
-    assert f"error: " in said and told in said
+    assert "error: " in said and told in said
     assert "Traceback" not in said
     assert {record["status"] for record in sweep.records().values()} == {"done"}
     assert 2 <= len(sweep.rows()) < NUM_TRIALS
