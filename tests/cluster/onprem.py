@@ -105,11 +105,11 @@ class Sweep(Watched):
         self.cluster.hosts.run(HEAD, f"kill -9 $(cat {SHARED}/{self.name}/driver)")
         self._ended(60)
 
-    def finish(self, seconds: float = 300) -> str:
-        """What the driver has printed when it has ended with exit status 0."""
-        status = self._ended(seconds)
+    def finish(self, status: int = 0) -> str:
+        """What the driver has printed when it has ended; `status` is what it must end with."""
+        found = self._ended(300)
         said = self.log.read_text()
-        assert status == 0, said
+        assert found == status, said
         return said
 
     def _ended(self, seconds: float) -> int:

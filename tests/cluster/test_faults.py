@@ -16,7 +16,7 @@ import pytest
 
 from tests.cluster.hosts import CLIENT, SHARED, hosts, why_not
 from tests.cluster.onprem import BASHRC, HEAD, Cluster, Sweep
-from tests.cluster.sweeps import NUM_TRIALS, ROOT, wait
+from tests.cluster.sweeps import NUM_TRIALS, ROOT
 
 MISSING = why_not()
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(MISSING), reason=str(MISSING))]
@@ -147,9 +147,6 @@ def give_notice(cluster: Cluster, name: str) -> None:
 def test_results_on_a_hosts_own_disk_are_refused(cluster: Cluster) -> None:
     sweep = Sweep(cluster, "own", results="/root/own")
     sweep.start()
-    assert sweep.process is not None
-    wait(lambda: sweep.process.poll() is not None, sweep.log.read_text)
-    said = sweep.log.read_text()
-    assert sweep.process.returncode == 1, said
+    said = sweep.finish(status=1)
     assert "must share the results folder" in said
     assert "Traceback" not in said
