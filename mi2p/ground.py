@@ -201,4 +201,5 @@ def tell_price(
         startup=ground.join_seconds + startup,
         store_bytes=bytes_of_stores(ground.places.values()),
     )
-    print_price(console, found, search=search)
+    whole = ground.memory.whole if ground.memory else 0.0
+    print_price(console, found, search=search, gpu=whole)

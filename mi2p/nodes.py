@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from mi2p.placement import NodeType, Offer, Request, Resources
+from mi2p.placement import NodeType, Offer, Request, Resources, usable_bytes
 
 HEAD = "node:__internal_head__"
 """Resource of the node that a cluster was started on."""
@@ -38,6 +38,8 @@ class Memory:
     bfloat16: bool
     """Whether it trains in bfloat16, as on GPUs that compute in it."""
     gpu: bool
+    whole: float = 0.0
+    """Bytes of the smallest GPU, of which it may be a part."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,4 +214,5 @@ def gpu_memory(nodes: Iterable[Iterable[tuple[int, bool]]], part: float) -> Memo
         return None
     sizes, half = zip(*(gpu for gpus in found for gpu in gpus), strict=True)
     # Where GPUs differ, a trial may train in float32, which takes more.
-    return Memory(nbytes=min(sizes) * min(part, 1), bfloat16=all(half), gpu=True)
+    nbytes = usable_bytes(min(sizes), min(part, 1))
+    return Memory(nbytes=nbytes, bfloat16=all(half), gpu=True, whole=min(sizes))

@@ -19,6 +19,14 @@ ACCELERATOR = "accelerator_type:"
 TOUCH = 0.001
 """Of an accelerator's resource: enough to be placed where it is."""
 
+CONTEXT_BYTES = 600 << 20
+"""Of a GPU, that CUDA takes for each process beside what its tensors take. Assumed: it depends on
+the GPU and the driver."""
+SPARE = 0.1
+"""Part of a memory that is left for what is not measured."""
+PARTS = (0.25, 0.5)
+"""Of a GPU, that are proposed, the smallest first."""
+
 Resources = Mapping[str, float]
 """Amounts by Ray's names: CPU, GPU, memory, accelerator_type:A10G, ..."""
 
@@ -139,6 +147,19 @@ class Offer:
         for kind in self.types:
             told.append(f"it may start {kind.most} x {_node(kind.resources)} ({kind.name})")
         return "; ".join(told)
+
+
+def usable_bytes(whole: float, part: float) -> float:
+    """What a process may use for its tensors that has a part of a GPU of `whole` bytes, so that
+    as many as fit beside it have theirs."""
+    return whole * part - CONTEXT_BYTES if part < 1 else whole
+
+
+def part_that_fits(peak: float, whole: float, spare: float) -> float | None:
+    """The smallest of `PARTS` of a GPU of `whole` bytes in which `peak` bytes of tensors leave
+    the part `spare` free; None: it takes more."""
+    fitting = (part for part in PARTS if peak <= (1 - spare) * usable_bytes(whole, part))
+    return next(fitting, None)
 
 
 def request_of(gpus: float | None, accelerator: str | None, offer: Offer) -> Request:

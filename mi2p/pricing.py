@@ -19,6 +19,7 @@ from rich.console import Console
 from mi2p.data.cache import expanded
 from mi2p.legality import require
 from mi2p.options import SEARCH_SEED
+from mi2p.placement import SPARE, part_that_fits
 from mi2p.plan import PlanRow
 from mi2p.spec import TrialSpec
 
@@ -57,6 +58,8 @@ class Probe:
     """Of the best weights."""
     checkpoint_bytes: int
     """Most that the checkpoints of a trial take at a time."""
+    gpu_bytes: int = 0
+    """Most that its tensors took of a GPU; 0 without one."""
 
     def trial_seconds(self, spec: TrialSpec) -> float:
         """From start to end of a trial of this shape that no scheduler stops."""
@@ -105,6 +108,8 @@ class Price:
     checkpoint_bytes: int
     """Most at a time."""
     store_bytes: int
+    gpu_bytes: int = 0
+    """Most that any trial takes of a GPU; 0 without one."""
 
     @property
     def hours(self) -> float:
@@ -180,6 +185,7 @@ def price(
         results_bytes=sum(found.trial_bytes(spec) for found, spec in probed),
         checkpoint_bytes=sum(peaks),
         store_bytes=store_bytes,
+        gpu_bytes=max((found.gpu_bytes for found in probes.values()), default=0),
     )
 
 
@@ -198,8 +204,11 @@ def bytes_of_stores(places: Iterable[Places]) -> int:
     return sum(path.stat().st_size for path in paths if path.exists())
 
 
-def print_price(console: Console, found: Price, *, search: bool = False) -> None:
-    """Tell a price in 80 columns; of a search, what it does not know as well."""
+def print_price(console: Console, found: Price, *, search: bool = False, gpu: float = 0.0) -> None:
+    """Tell a price in 80 columns; of a search, what it does not know as well.
+
+    `gpu` are the bytes of a whole GPU; with them, how many trials could share one is told.
+    """
     if not found.trials:
         console.print("nothing to run, nothing to pay")
         return
@@ -216,6 +225,13 @@ def print_price(console: Console, found: Price, *, search: bool = False) -> None
     )
     kept = f"{_size(found.store_bytes)} of decoded images and features, made already"
     console.print(f"             {kept}")
+    if found.gpu_bytes and gpu:
+        console.print(
+            f"  memory     {_size(found.gpu_bytes)} of a GPU's {_size(int(gpu))} at most"
+        )
+        part = part_that_fits(found.gpu_bytes, gpu, SPARE)
+        if part is not None and part < found.gpus:
+            console.print(f"             --gpus-per-trial {part:g} puts {1 / part:g} on each")
     if search:
         console.print("  Configurations are priced as the row is declared. Those with other batch")
         console.print("  sizes and layers cost more or less; a scheduler stops trials early.")

@@ -66,6 +66,8 @@ def probe(spec: TrialSpec, runtime: Runtime) -> Probe:
     `runtime` names a new folder for checkpoints; they stay there. Raises what `fit` raises.
     """
     start = now()
+    if runtime.torch_device().type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
     run = begin(spec, runtime)
     setup = _passed(run, start)
     step, steps = _train(run)
@@ -80,6 +82,7 @@ def probe(spec: TrialSpec, runtime: Runtime) -> Probe:
         step_seconds=step,
         steps=steps,
         evaluate_seconds=evaluate,
+        gpu_bytes=torch.cuda.max_memory_reserved() if run.device.type == "cuda" else 0,
         **checkpoint,
     )
 

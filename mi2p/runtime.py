@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 
 from mi2p.data.cache import expanded
+from mi2p.placement import usable_bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +58,9 @@ class Runtime:
         device = self.torch_device()
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         if device.type == "cuda":
+            whole = torch.cuda.get_device_properties(device).total_memory
             # Also for a whole one: the process may have run trials with a part of it.
-            torch.cuda.set_per_process_memory_fraction(self.gpu_share)
+            torch.cuda.set_per_process_memory_fraction(usable_bytes(whole, self.gpu_share) / whole)
         torch.set_num_threads(self.threads)
         torch.backends.cudnn.benchmark = False
         # Some CUDA kernels (the attention's backward among them) have no deterministic form.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from mi2p.nodes import (
     shares,
     survey,
 )
-from mi2p.placement import NodeType, Offer, Request
+from mi2p.placement import CONTEXT_BYTES, NodeType, Offer, Request
 
 
 def test_a_trial_has_its_share_of_the_smallest_machine() -> None:
@@ -35,25 +36,30 @@ def test_a_trial_has_its_share_of_the_smallest_machine() -> None:
     assert host_memory([{"memory": 1.0}], 1) is None
 
 
+GB = 1 << 30
+
+
 def test_a_trial_has_its_part_of_the_smallest_gpu() -> None:
-    nodes = [[(80, True), (80, True)], [(40, True)]]
-    assert gpu_memory(nodes, 1) == Memory(nbytes=40, bfloat16=True, gpu=True)
-    assert gpu_memory(nodes, 0.25) == Memory(nbytes=10, bfloat16=True, gpu=True)
-    older = gpu_memory([*nodes, [(60, False)]], 1)
-    assert older == Memory(nbytes=40, bfloat16=False, gpu=True)
+    nodes = [[(80 * GB, True), (80 * GB, True)], [(40 * GB, True)]]
+    whole = Memory(nbytes=40 * GB, bfloat16=True, gpu=True, whole=40 * GB)
+    assert gpu_memory(nodes, 1) == whole
+    # Each of the four processes on it takes something for itself.
+    assert gpu_memory(nodes, 0.25) == replace(whole, nbytes=10 * GB - CONTEXT_BYTES)
+    older = gpu_memory([*nodes, [(60 * GB, False)]], 1)
+    assert older == replace(whole, bfloat16=False)
     # A node that pretends to GPUs, in a test.
     assert gpu_memory([*nodes, []], 1) is None and gpu_memory([], 1) is None
 
 
 def test_memory_is_that_of_what_a_trial_asks_for() -> None:
     machine = {"CPU": 4.0, "memory": 80.0}
-    gpu = Answer(host="a", python="", torch="", now=0, offers_gpus=True, gpus=((40, True),))
     head = Answer(host="b", python="", torch="", now=0)
+    gpu = replace(head, host="a", offers_gpus=True, gpus=((40 * GB, True),))
     assert memory_of(Request(), [machine], []) == Memory(nbytes=20, bfloat16=False, gpu=False)
-    half = Memory(nbytes=20, bfloat16=True, gpu=True)
+    whole = Memory(nbytes=40 * GB, bfloat16=True, gpu=True, whole=40 * GB)
+    half = replace(whole, nbytes=20 * GB - CONTEXT_BYTES)
     assert memory_of(Request(gpus=0.5), [machine], [gpu, head]) == half
     # Each process of several has a whole one.
-    whole = Memory(nbytes=40, bfloat16=True, gpu=True)
     assert memory_of(Request(gpus=4), [machine], [gpu]) == whole
 
 

@@ -6,7 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from mi2p.placement import NodeType, Offer, Request, request_of
+from mi2p.placement import (
+    CONTEXT_BYTES,
+    NodeType,
+    Offer,
+    Request,
+    part_that_fits,
+    request_of,
+    usable_bytes,
+)
 
 LAPTOP = {"CPU": 8.0, "memory": 1e9}
 HEAD = {"node:__internal_head__": 1.0}
@@ -89,6 +97,18 @@ def test_nodes_that_may_come_count() -> None:
     assert replace(GROWING, most_workers=3).slots(Request(gpus=1)) == 9
     # Those that are there are among them.
     assert replace(GROWING, nodes=[HEAD, SMALL, LARGE]).slots(Request(gpus=1)) == 16
+
+
+def test_processes_on_a_gpu_leave_room_for_each_other() -> None:
+    gigabyte = 1 << 30
+    whole = 16 * gigabyte
+    assert usable_bytes(whole, 1) == whole
+    for part in (0.5, 0.25):
+        assert (usable_bytes(whole, part) + CONTEXT_BYTES) / part == whole
+    assert part_that_fits(2 * gigabyte, whole, 0.1) == 0.25
+    assert part_that_fits(3.2 * gigabyte, whole, 0.1) == 0.5  # 3.4 GB less a tenth
+    assert part_that_fits(7 * gigabyte, whole, 0.1) is None
+    assert part_that_fits(1, gigabyte, 0.1) is None  # four or two processes alone fill it
 
 
 def test_a_trial_asks_for_one_gpu_where_there_are_any() -> None:

@@ -251,6 +251,19 @@ def test_the_price_is_told_in_80_columns() -> None:
     ]
 
 
+def test_a_part_of_a_gpu_that_all_trials_fit_in_is_proposed() -> None:
+    gigabyte = 10**9
+    small = replace(PRICE, gpus=1, gpu_bytes=4 * gigabyte)
+    assert printed(small, gpu=24 * gigabyte)[6:] == [
+        "  memory     4.0 GB of a GPU's 24.0 GB at most",
+        "             --gpus-per-trial 0.25 puts 4 on each",
+    ]
+    assert printed(replace(small, gpus=0.25), gpu=24 * gigabyte)[7:] == []
+    large = replace(small, gpu_bytes=14 * gigabyte)
+    assert printed(large, gpu=24 * gigabyte)[7:] == []
+    assert len(printed(small)) == 6  # of a GPU that nobody knows
+
+
 def test_a_search_says_what_its_price_does_not_know() -> None:
     told = printed(PRICE, search=True)
     assert told[: len(printed(PRICE))] == printed(PRICE)

@@ -22,8 +22,9 @@ from mi2p.checks.preflight import drawn
 from mi2p.features import stored_features
 from mi2p.files import write_whole
 from mi2p.model_spec import UnitSpec
-from mi2p.models.describing import SPARE, Bytes, Description, Precision, describe
+from mi2p.models.describing import Bytes, Description, Precision, describe
 from mi2p.nodes import Memory
+from mi2p.placement import PARTS, SPARE, usable_bytes
 from mi2p.spec import LEAST_MICRO_BATCH, TrialSpec
 from mi2p.steps import epoch_batches
 
@@ -104,10 +105,27 @@ class Fitting:
                 ways.append(flags)
             elif saved >= max(LEAST_MICRO_BATCH, part + 1):
                 ways.append(f"{flags} --micro-batch {saved}")
+        ways += [f"--gpus-per-trial {gpus:g}" for gpus in self._larger(spec, task)[:1]]
         if ways:
             return f"fits: {', or '.join(ways)}"
-        more = " (or more of a GPU: --gpus-per-trial)" if self.memory.gpu else ""
-        return f"no micro-batch of {LEAST_MICRO_BATCH} fits either: it takes more memory{more}"
+        return f"no micro-batch of {LEAST_MICRO_BATCH} fits either: it takes more memory"
+
+    def _larger(self, spec: TrialSpec, task: Task) -> list[float]:
+        """More of a GPU, or more of them, on which it fits."""
+        whole = self.memory.whole
+        shares = {part: usable_bytes(whole, part) for part in (*PARTS, 1.0)}
+        found = [
+            part
+            for part, nbytes in shares.items()
+            if nbytes > self.memory.nbytes and self.needed(spec, task) <= (1 - SPARE) * nbytes
+        ]
+        several = (n for n in (2.0, 4.0, 8.0) if whole and n > self.workers)
+        found += [
+            n
+            for n in several
+            if replace(self, workers=int(n)).needed(spec, task) <= (1 - SPARE) * whole
+        ]
+        return found
 
 
 def largest_part(spec: TrialSpec, task: Task) -> int:

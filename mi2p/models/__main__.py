@@ -15,7 +15,8 @@ from mi2p.backbones import textual_card, visual_card
 from mi2p.data.protocols import protocol
 from mi2p.features import stored_features
 from mi2p.methods import METHODS, Backbones
-from mi2p.models.describing import SPARE, Description, describe
+from mi2p.models.describing import Description, describe
+from mi2p.placement import SPARE
 from mi2p.progress import make_console
 from mi2p.spec import LEAST_MICRO_BATCH, DataSpec, ModelSpec, TrialSpec
 

@@ -33,8 +33,6 @@ Precision = Literal["float32", "bfloat16"]
 
 BATCHES = (4 * ROWS, 8 * ROWS)
 """Measured, for what a sample adds. Frozen encoders take `ROWS` at a time whatever the batch."""
-SPARE = 0.1
-"""Part of a memory that is left for what is not measured."""
 FLOAT = 4
 """Bytes of a parameter, of its gradient, and of each of Adam's two means of it."""
 

@@ -16,6 +16,7 @@ from mi2p.checks.fitting import Fitting, described, hungriest, largest_batch, la
 from mi2p.models.describing import Description, describe
 from mi2p.nodes import Memory
 from mi2p.paths import replaced
+from mi2p.placement import CONTEXT_BYTES, usable_bytes
 from mi2p.search.spaces import space_of
 from mi2p.spec import TrialSpec
 from tests.tiny_models import spec_of
@@ -150,7 +151,28 @@ def test_what_would_help_is_told(cnn: Description, stores: Path) -> None:
     # With activations computed again that is no way out any more.
     assert told(three, checkpoint=True) == f"fits: --micro-batch {checkpointed}"
     assert told(cnn.state) == "no micro-batch of 4 fits either: it takes more memory"
-    assert told(cnn.state, bfloat16=True).endswith("(or more of a GPU: --gpus-per-trial)")
+
+
+def test_more_of_a_gpu_or_more_gpus_help(cnn: Description, stores: Path) -> None:
+    spec = spec_of("cnn")
+
+    def told(part: float, whole: float) -> str:
+        nbytes = usable_bytes(whole, part)
+        memory = Memory(nbytes=nbytes, bfloat16=True, gpu=True, whole=whole)
+        with pytest.raises(ValueError, match=r"^row: ") as error:
+            Fitting(memory=memory, stores=stores).check({"row": spec}, TASKS)
+        return str(error.value)
+
+    needed = cnn.needed("bfloat16", largest_part(spec, TASK)) / 0.9
+    # A quarter is too small, a half is not.
+    assert told(0.25, 2 * (CONTEXT_BYTES + needed) + 1).endswith("--gpus-per-trial 0.5")
+    assert told(0.25, 2 * (CONTEXT_BYTES + needed) - 2).endswith("--gpus-per-trial 1")
+    # Two share a batch; the weights are on both.
+    halved = cnn.needed("bfloat16", -(-largest_part(spec, TASK) // 2)) / 0.9
+    assert told(1, halved + 1).endswith("--gpus-per-trial 2")
+    assert told(1, halved - 1).endswith("--gpus-per-trial 4")
+    two = Memory(nbytes=halved + 1, bfloat16=True, gpu=True, whole=halved + 1)
+    Fitting(memory=two, stores=stores, workers=2).check({"row": spec}, TASKS)
 
 
 def test_all_that_does_not_fit_is_told(stores: Path) -> None:
