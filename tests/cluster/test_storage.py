@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +22,7 @@ class Disk:
 
     def __init__(self, image: Path, folder: Path) -> None:
         self.image, self.folder = image, folder
+        self.emptied = threading.Event()
         folder.mkdir()
         with image.open("wb") as file:
             file.truncate(SIZE)
@@ -31,15 +32,27 @@ class Disk:
         _do("mount", "-o", "loop", str(self.image), str(self.folder))
 
     def unmount(self) -> None:
-        subprocess.run(["umount", str(self.folder)], timeout=60, check=False)
+        """End with it, also while what a killed sweep has started still ends."""
+        self.emptied.set()
+        _do("umount", "--lazy", str(self.folder))
 
     def fill(self) -> None:
-        """Leave no room for another byte."""
-        with (self.folder / "filler").open("wb", buffering=0) as file, pytest.raises(OSError):
-            while True:
-                file.write(bytes(1 << 12))
+        """Take every free byte, from now on also each that others free."""
+        self.filling = threading.Thread(target=self._fill)
+        self.filling.start()
+
+    def _fill(self) -> None:
+        with (self.folder / "filler").open("wb", buffering=0) as file:
+            while not self.emptied.is_set():
+                try:
+                    file.write(bytes(1 << 12))
+                except OSError:
+                    self.emptied.wait(0.02)
 
     def empty(self) -> None:
+        """Free what `fill` took."""
+        self.emptied.set()
+        self.filling.join()
         (self.folder / "filler").unlink()
 
     def fail(self) -> None:
@@ -101,7 +114,6 @@ def test_storage_that_cannot_be_written_ends_the_sweep_and_no_trial(
     finally:
         process.kill()
     said = log.read_text()
-    print(said, file=sys.stderr)
     assert status == 1, said
     assert "error: " in said and told in said
     assert "Traceback" not in said
