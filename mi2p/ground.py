@@ -158,6 +158,7 @@ def _places(
     identity: str,
 ) -> dict[str, Places]:
     """Make the stores of each data set; where its trials find all they need."""
+    from mi2p.copies import copy_to_nodes
     from mi2p.spread import make_store
     from mi2p.trainable import Places
 
@@ -181,6 +182,8 @@ def _places(
         runtime, reports = places.runtime(), results / "bad_images"
         prepare_stores(console, models[name], runtime, reports=reports, make=make_store)
         found[name] = replace(places, prepared=tuple(runtime.prepared.items()))
+    stores = (store for places in found.values() for _, store in places.prepared)
+    copy_to_nodes(stores, absolute_cache(options.cache))
     return found
 
 

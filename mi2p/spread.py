@@ -1,8 +1,7 @@
-"""Make stores with all machines of a Ray cluster, leave a copy on each, and probe trials there.
+"""Make stores with all machines of a Ray cluster, and probe trials there.
 
 Ray Data hands the chunks of a recipe to one worker per CPU (or GPU) and brings them back in
-order; the driver writes the store. Then the file is copied to every node whose cache folder does
-not have it, so that trials find it wherever they run. With a shared folder nothing is copied.
+order; the driver writes the store.
 """
 
 from __future__ import annotations
@@ -10,21 +9,16 @@ from __future__ import annotations
 import logging
 import pickle
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import ray
 from numpy.typing import NDArray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from mi2p.data.cache import Chunk, Recipe, Stored, expanded, open_store, stored
+from mi2p.data.cache import Chunk, Recipe, Stored, stored
 from mi2p.data.images import DECODE_WORKERS
-from mi2p.files import whole
 from mi2p.pricing import Probe
 from mi2p.runtime import Runtime
 from mi2p.spec import TrialSpec
@@ -36,22 +30,19 @@ SPREAD_FROM = 1000
 """Examples from which it is worth starting workers, each of which imports torch for seconds."""
 ENCODED = ("words", "maps")
 """Kinds of stores that a frozen encoder makes."""
-PIECE_BYTES = 64 << 20
 
 
 def make_store(
     recipe: Recipe, runtime: Runtime, progress: Callable[[int], None] = lambda done: None
 ) -> Stored:
-    """The store of `recipe` on the driver's machine and on every other node of the cluster.
+    """The store of `recipe` on the driver's machine.
 
     ValueError if the runtime leaves the device to each machine: features would be mixed.
     """
     if runtime.device == "auto":
         raise ValueError("the device must be cpu or cuda for all machines of a cluster, not auto")
     chunks = (lambda: spread_chunks(recipe, runtime)) if is_spread(recipe, runtime) else None
-    store = stored(runtime.stores, recipe, chunks=chunks, progress=progress, verify=True)
-    copy_to_nodes(store.path, runtime.cache)
-    return store
+    return stored(runtime.stores, recipe, chunks=chunks, progress=progress, verify=True)
 
 
 def needs_gpu(recipe: Recipe, runtime: Runtime) -> bool:
@@ -109,62 +100,6 @@ class _Maker:
         made = [self.make(self.spans[number]) for number in batch["id"].tolist()]
         # Pickled, because chunks of words differ in length, which tensor columns may not.
         return {"chunk": [pickle.dumps(chunk) for chunk in made]}
-
-
-def copy_to_nodes(path: Path, cache: Path) -> None:
-    """Copy the file at `path` into the cache folder of each other node that lacks it.
-
-    A node that fails meanwhile is left out with a warning: trials on it make the store.
-    """
-    here, stat = ray.get_runtime_context().get_node_id(), path.stat()
-    shared = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
-    others = [n["NodeID"] for n in ray.nodes() if n["Alive"] and n["NodeID"] != here]
-    for node in others:
-        strategy = NodeAffinitySchedulingStrategy(node, soft=False)
-        receiver = (
-            ray.remote(_Receiver)
-            .options(num_cpus=0, scheduling_strategy=strategy)
-            .remote(str(cache), path.name)
-        )
-        try:
-            _send(receiver, path, shared)
-        except ray.exceptions.RayError as error:
-            warnings.warn(f"{path.name} was not copied to node {node}: {error}", stacklevel=2)
-
-
-def _send(receiver: Any, path: Path, shared: tuple[int, int, int]) -> None:
-    if not ray.get(receiver.wants.remote(shared)):
-        return
-    with path.open("rb") as file:
-        while piece := file.read(PIECE_BYTES):
-            ray.get(receiver.write.remote(piece))
-    ray.get(receiver.finish.remote())
-
-
-class _Receiver:
-    """Writes a copy of a store on the node it runs on, whole or not at all."""
-
-    def __init__(self, cache: str, name: str) -> None:
-        self.path = expanded(Path(cache)) / name
-        self.writing = ExitStack()
-
-    def wants(self, shared: tuple[int, int, int]) -> bool:
-        """Whether a copy is needed: not where the folder is shared, nor where it is good."""
-        if self.path.exists():
-            stat = self.path.stat()
-            if (stat.st_ino, stat.st_size, stat.st_mtime_ns) == shared:
-                return False  # the driver has just verified it
-        if open_store(self.path, verify=True) is not None:
-            return False
-        partial = self.writing.enter_context(whole(self.path))
-        self.file = self.writing.enter_context(partial.open("wb"))
-        return True
-
-    def write(self, piece: bytes) -> None:
-        self.file.write(piece)
-
-    def finish(self) -> None:
-        self.writing.close()  # closes the file, then gives it its name
 
 
 def probe_all(

@@ -107,6 +107,7 @@ def test_few_modules_know_ray() -> None:
     # The data commands only ask a cluster that the user names whether it has GPUs.
     assert knowing("ray") == {
         "mi2p/cluster.py",
+        "mi2p/copies.py",
         "mi2p/data/__main__.py",
         "mi2p/feed.py",
         "mi2p/nodes.py",

@@ -1,4 +1,4 @@
-"""Stores made by a cluster: the same bytes, in order, with a copy on each node; and probes."""
+"""Stores made by a cluster: the same bytes, in order; and probes."""
 
 from __future__ import annotations
 
@@ -51,80 +51,6 @@ def test_two_cpus_are_no_more_than_the_driver_has(monkeypatch: pytest.MonkeyPatc
 
 def never(rows: slice) -> Chunk:
     raise AssertionError("made")
-
-
-SPREADING = """
-import os, sys
-from pathlib import Path
-
-import ray
-from ray.cluster_utils import Cluster
-
-from mi2p import spread
-from mi2p.data.cache import stored
-from mi2p.data.images import image_recipe, read_dataset
-from mi2p.features import map_recipe, word_recipe
-from mi2p.runtime import Runtime
-from mi2p.spec import DataSpec
-
-folder = Path(sys.argv[1])
-# Two nodes of one machine; a variable in the name of the cache gives each a disk of its own.
-cluster = Cluster()
-cluster.add_node(num_cpus=1, env_vars={"SCRATCH": str(folder / "a")})
-cluster.add_node(num_cpus=2, env_vars={"SCRATCH": str(folder / "b")})
-cluster.add_node(num_cpus=0, env_vars={"SCRATCH": str(folder / "a")})  # shares a's folder
-ray.init(
-    address=cluster.address,
-    log_to_driver=False,
-    runtime_env={"env_vars": {"PYTHONPATH": sys.argv[2]}},
-)
-
-os.environ["SCRATCH"] = str(folder / "a")
-spread.SPREAD_FROM = 1
-runtime = Runtime(cache=Path("$SCRATCH/cache"), device="cpu", data=folder / "planted")
-data = DataSpec(name="openclipart", image_size=64, max_tokens=12)
-dataset = read_dataset(data, runtime.data)
-recipes = (
-    image_recipe(data, dataset),
-    word_recipe(data, "tiny_bert", runtime),
-    map_recipe(data, "tiny_densenet", runtime),
-)
-for recipe in recipes:
-    done = []
-    store = spread.make_store(recipe, runtime, done.append)
-    assert done[-1] == recipe.count, done
-    print(recipe.kind, store.path.name, len(done), flush=True)
-ray.shutdown()
-cluster.shutdown()
-
-os.environ["SCRATCH"] = str(folder / "here")
-for recipe in recipes:
-    stored(runtime.stores, recipe)
-"""
-
-
-@pytest.mark.slow
-def test_a_cluster_makes_the_same_stores_and_each_node_keeps_a_copy(
-    drawings: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "planted").symlink_to(drawings)
-    done = subprocess.run(
-        [sys.executable, "-c", SPREADING, str(tmp_path), str(ROOT)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0"},
-        capture_output=True,
-        text=True,
-        timeout=600,  # a minute on an idle machine
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    made = [line.split() for line in done.stdout.splitlines() if line.count(" ") == 2]
-    assert [kind for kind, *_ in made] == ["images", "words", "maps"]
-    for _, name, chunks in made:
-        assert int(chunks) > 10  # it was spread
-        here = (tmp_path / "here" / "cache" / name).read_bytes()
-        for node in "ab":
-            assert (tmp_path / node / "cache" / name).read_bytes() == here, (node, name)
-    left = [p.name for p in tmp_path.glob("*/cache/.*")]
-    assert not left  # no half copies
 
 
 PROBING = """

@@ -60,9 +60,22 @@ class Prepare(OfDataset):
             _prepare(console, self, data, models, folders, device=self.device)
         else:
             with joined(self.address):
-                device, make = self._cluster_device(), _spreading()
-                _prepare(console, self, data, models, folders, device=device, make=make)
+                self._prepare_everywhere(console, data, models, folders)
         Info(cache=self.cache).run(console)
+
+    def _prepare_everywhere(
+        self,
+        console: Console,
+        data: DataSpec,
+        models: Sequence[ModelSpec],
+        folders: tuple[Path, Path | None],
+    ) -> None:
+        from mi2p.copies import copy_to_nodes
+        from mi2p.spread import make_store
+
+        device = self._cluster_device()
+        made = _prepare(console, self, data, models, folders, device=device, make=make_store)
+        copy_to_nodes(made, absolute_cache(self.cache))
 
     def _cluster_device(self) -> Literal["cpu", "cuda"]:
         """One kind for all machines: features of several kinds must not be mixed."""
@@ -166,12 +179,6 @@ def both_models(visual: str, textual: str) -> list[ModelSpec]:
     return [both, replace(both, name="me_bert")]
 
 
-def _spreading() -> MakeStore:
-    from mi2p.spread import make_store
-
-    return make_store
-
-
 def _folders(console: Console, command: OfDataset) -> tuple[Path, Path | None]:
     return find_inputs(
         console,
@@ -191,14 +198,15 @@ def _prepare(
     *,
     device: Literal["auto", "cpu", "cuda"],
     make: MakeStore = make_here,
-) -> None:
-    """Make the stores of `models`, and in any case that of the images."""
+) -> list[str]:
+    """Make the stores of `models`, and in any case that of the images; their files' names."""
     from mi2p.runtime import Runtime
 
     cache = absolute_cache(command.cache)
     runtime = Runtime(cache=cache, data=folders[0], weights=folders[1], device=device)
     reports = command.results.absolute() / "bad_images"
     prepare_stores(console, {data: models}, runtime, reports=reports, make=make)
+    return list(runtime.prepared.values())
 
 
 def _stores(cache: Path) -> Iterator[tuple[Path, Stored | Damaged]]:
