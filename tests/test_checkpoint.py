@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,19 @@ def test_nothing_kept_is_no_state(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path / "never")
     assert checkpoints.load() is None
     assert not checkpoints.folder.exists()
+
+
+def test_a_disk_that_takes_no_more_is_told_as_such(kept: Checkpoints) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        with pytest.raises(RuntimeError) as told:
+            kept.save(state(3), best=None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    cause = told.value.__context__
+    assert isinstance(cause, OSError) and cause.errno == errno.EFBIG
+    assert epoch_of(kept) == 2
 
 
 def test_save_names_the_file_that_load_reads(tmp_path: Path) -> None:
@@ -117,7 +132,7 @@ def test_a_save_that_dies_leaves_a_readable_state(
 
     def dies(value: Any, file: Any) -> None:
         if "epoch" in value:
-            file.write_bytes(b"half")
+            file.write(b"half")
             raise KeyboardInterrupt
         original(value, file)
 

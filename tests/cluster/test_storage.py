@@ -115,8 +115,9 @@ def test_storage_that_cannot_be_written_ends_the_sweep_and_no_trial(
         process.kill()
     said = log.read_text()
     assert status == 1, said
-    assert "error: " in said and told in said
-    assert "Traceback" not in said
+    (error,) = (line for line in said.splitlines() if line.startswith("error: "))
+    assert told in error and "the same command goes on" in error
+    assert said.endswith(f"{error}\n")
     assert {record["status"] for record in sweep.records().values()} == {"done"}
     assert 2 <= len(sweep.rows()) < NUM_TRIALS
 
