@@ -50,7 +50,7 @@ def test_a_disk_that_takes_no_more_is_told_as_such(kept: Checkpoints, size: int)
             kept.save({"epoch": 3, "w": torch.zeros(size)}, best=None)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    chain = [told.value]
+    chain: list[BaseException] = [told.value]
     while (cause := chain[-1].__context__) is not None:
         chain.append(cause)
     assert errno.EFBIG in {error.errno for error in chain if isinstance(error, OSError)}
