@@ -85,7 +85,7 @@ class Watched:
         return sorted(self.results.glob(pattern))
 
 
-def wait(what: Callable[[], Any], message: Callable[[], str], *, seconds: float = 240) -> Any:
+def wait(what: Callable[[], Any], message: Callable[[], str], *, seconds: float = 400) -> Any:
     """What `what` returns once that is true."""
     end = time.monotonic() + seconds
     while not (found := what()):
