@@ -100,7 +100,7 @@ __init() {  # runs as PID 1 of the host
 run_in() {  # NAME cmd
   local n=$1; shift
   local p; p=$(cat "$H/$n/pid")
-  nsenter -t "$p" -a -r -w env -i HOME=/root USER=root SHELL=/bin/bash TERM=xterm PATH="$CPATH:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin" \
+  exec nsenter -t "$p" -a -r -w env -i HOME=/root USER=root SHELL=/bin/bash TERM=xterm PATH="$CPATH:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin" \
     bash -c ". /root/.bashrc; cd /root; $*"
 }
 
