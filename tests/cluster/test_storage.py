@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -57,11 +58,17 @@ class Disk:
 
     def fail(self) -> None:
         """What ext4 does after an error of the disk: all that is open becomes read-only, too."""
+        _do("sync", "--file-system", str(self.folder))
         _do("mount", "-o", "remount,abort", str(self.folder))
 
     def repair(self) -> None:
-        _do("umount", str(self.folder))
-        subprocess.run(["e2fsck", "-fy", str(self.image)], capture_output=True, check=False)
+        """Mount what is left of it, on another disk: namespaces made meanwhile keep this one."""
+        self.unmount()
+        self.image = Path(shutil.copy(self.image, self.image.with_name("repaired.img")))
+        found = subprocess.run(
+            ["e2fsck", "-fy", str(self.image)], capture_output=True, check=False
+        )
+        assert found.returncode in (0, 1), found.stdout  # clean, or mended
         self.mount()
 
 
