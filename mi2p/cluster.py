@@ -109,6 +109,8 @@ def prepare_environment() -> None:
     # Rows and curves are ours: Tune's JSON, CSV and TensorBoard loggers triple the driver's work.
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    # Snapshots of all trials so far, which nobody reads.
+    os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "3600")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Ray 2.60: when its memory monitor ends one trial, the whole `fit` raises.
     os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")

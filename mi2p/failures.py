@@ -6,7 +6,6 @@ import traceback
 from collections.abc import Mapping
 from typing import Any
 
-from mi2p.faults import Record
 from mi2p.spec import TrialSpec
 from mi2p.store import Store, trial_row
 
@@ -24,7 +23,7 @@ def record_error(
     folder = store.folder / "errors"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{spec.trial_id}.txt").write_text(text, encoding="utf-8")
-    record = Record(store.folder, spec.trial_id)
+    record = store.record(spec.trial_id)
     row = trial_row(
         spec,
         status="error",

@@ -105,12 +105,20 @@ class Record:
         """The trial's row is written."""
         self.path.unlink(missing_ok=True)
 
+    def read(self) -> str:
+        """All of it as text; `FileNotFoundError` where there is none."""
+        return self.path.read_text(encoding="utf-8")
+
+    def write(self, text: str) -> None:
+        """Replace all of it."""
+        write_whole(self.path, text)
+
     def _add(self, event: Mapping[str, Any]) -> None:
-        write_whole(self.path, json.dumps([*self._events(), event]) + "\n")
+        self.write(json.dumps([*self._events(), event]) + "\n")
 
     def _events(self) -> list[dict[str, Any]]:
         try:
-            events: list[dict[str, Any]] = json.loads(self.path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            events: list[dict[str, Any]] = json.loads(self.read())
+        except (FileNotFoundError, ValueError):
             return []
         return events

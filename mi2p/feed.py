@@ -77,6 +77,10 @@ class Referee(FIFOScheduler):
         """Nothing, as of `Feed`."""
         return {}
 
+    def choose_trial_to_run(self, tune_controller: Any) -> None:
+        """None in particular: Tune starts those that wait by itself. To choose, its scheduler
+        would look at all trials there ever were, at each step."""
+
     def on_trial_result(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> str:
         # Tune repeats the last result when a function ends, and adds keys of its own.
         stop = "epoch" in result and self.listener.reported(_id_of(trial), result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 import uuid
 from collections import defaultdict
@@ -19,6 +20,7 @@ from mi2p.nodes import SHARED, SKEW_SECONDS, Answer, Memory, alive, memory_of, o
 from mi2p.options import SweepOptions
 from mi2p.placement import Offer, Request, request_of
 from mi2p.preparation import absolute_cache, prepare_stores
+from mi2p.remote import Remote
 from mi2p.spec import TrialSpec
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 Folders = Mapping[str, tuple[Path, Path | None]]
 """Of each data set: its own, and that of weights."""
 
+WAITING = 8
+"""Trials that wait for a place."""
 REFRESH_SECONDS = 10.0
 """After which a cluster is asked again what it has."""
 
@@ -50,18 +54,24 @@ class Ground:
 
 
 class Room:
-    """How many trials run at a time, as nodes come and go."""
+    """How many trials are handed out at a time, as nodes come and go."""
 
     def __init__(self, options: SweepOptions, ground: Ground) -> None:
         self.most, self.request, self.offer = options.max_concurrent, ground.request, ground.offer
         self._slots, self._asked = ground.slots, time.monotonic()
 
     def __call__(self) -> int:
-        """As many as fit, or as the user wants."""
+        """As many as fit, or as the user wants.
+
+        Where places are the limit a few more wait for one: a worker that is free when none waits
+        is given up, and the next trial needs a new one.
+        """
         if time.monotonic() > self._asked + REFRESH_SECONDS:
             now = replace(self.offer, nodes=alive())
             self._slots, self._asked = now.slots(self.request), time.monotonic()
-        return min(self._slots, self.most or self._slots)
+        if self.most or self.request.workers > 1:
+            return min(self._slots, self.most or self._slots)
+        return self._slots + min(self._slots, WAITING)
 
 
 @contextmanager
@@ -85,6 +95,8 @@ def prepared(
         offered = Offer(nodes=alive()) if is_private(options.address) else offer()
         request = request_of(options.gpus_per_trial, options.accelerator, offered)
         identity = identity_of(results)
+        if options.remote is not None:
+            Remote.open(options.remote).bucket.put(f"ids/{identity}", b"")
         answers = look_around(console, options, request, offered, identity)
         slots = offered.slots(request)
         yield Ground(
@@ -114,7 +126,7 @@ def look_around(
     """
     if len(offered.nodes) < 2 and not request.gpus:
         return []
-    answers = survey(request, options.results.absolute(), identity)
+    answers = survey(request, place_of(options), identity)
     check_answers(options, answers)
     skew = max((answer.skew for answer in answers), default=0.0)
     if skew > SKEW_SECONDS:
@@ -125,6 +137,11 @@ def look_around(
     return answers
 
 
+def place_of(options: SweepOptions) -> str:
+    """What all nodes must see: the bucket, or else the results folder."""
+    return options.remote or str(options.results.absolute())
+
+
 def check_answers(options: SweepOptions, answers: Sequence[Answer]) -> None:
     """Nodes share the results folder, have one version of what computes, and the GPUs they offer.
 
@@ -132,8 +149,7 @@ def check_answers(options: SweepOptions, answers: Sequence[Answer]) -> None:
     """
     apart = [answer.host for answer in answers if not answer.shares]
     if apart:
-        where = options.results.absolute()
-        raise ValueError(f"{SHARED}; {where} is another folder on {', '.join(apart)}")
+        raise ValueError(f"{SHARED}; {place_of(options)} is another one on {', '.join(apart)}")
     for name in ("python", "torch"):
         found = defaultdict(list)
         for answer in answers:
@@ -163,13 +179,15 @@ def _places(
     from mi2p.trainable import Places
 
     results = options.results.absolute()
+    own = Path(tempfile.gettempdir()) / f"mi2p-{identity}"
     models: dict[str, Any] = {name: defaultdict(list) for name in folders}
     for spec in todo:
         models[spec.data.name][spec.data].append(spec.model)
     found = {}
     for name, (data, weights) in folders.items():
         places = Places(
-            results=str(results),
+            results=str(results if options.remote is None else own),
+            remote=options.remote,
             identity=identity,
             cache=str(absolute_cache(options.cache)),
             data=str(data),

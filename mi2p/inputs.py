@@ -7,6 +7,7 @@ makes them all before its first trial.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -33,6 +34,7 @@ from mi2p.spec import DataSpec, ModelSpec
 
 logger = logging.getLogger(__name__)
 
+EVERYTHING = slice(None)
 NOT_CACHED = "augmentation is on: Z' is computed in every step and not cached"
 
 
@@ -83,24 +85,30 @@ class Inputs:
         rows: NDArray[np.int64],
         device: torch.device,
         augment: np.random.Generator | None = None,
+        share: slice = EVERYTHING,
     ) -> Batch:
         """The examples at `rows` on `device`, padding beyond the longest text cut off.
 
         Images are shifted and flipped at random by `augment`, which must be given in training
         only; without it the middle is cut out of their border.
+
+        Of a `share` of the rows, its examples are the same as in the whole batch.
         """
-        batch = Batch(labels=self.labels[torch.from_numpy(rows)])
+        own = rows[share]
+        batch = Batch(labels=self.labels[torch.from_numpy(own)])
         if self.images is not None:
-            batch.images = torch.from_numpy(_squares(self.images, rows, self.view, augment))
+            places = _places(len(rows), self.view, augment)[share]
+            batch.images = torch.from_numpy(_squares(self.images, own, self.view, places))
         if self.tokens is not None:
             ids = torch.from_numpy(self.tokens.take(rows)).long()
             is_word = ids != PADDING
             length = int(is_word.sum(1).max())
-            batch.tokens, batch.is_word = (ids * is_word)[:, :length], is_word[:, :length]
+            ids, is_word = ids[share, :length], is_word[share, :length]
+            batch.tokens, batch.is_word = ids * is_word, is_word
             if self.words is not None:
-                batch.words = torch.from_numpy(self._words(rows, length)).float()
+                batch.words = torch.from_numpy(self._words(own, length)).float()
         if self.maps is not None:
-            batch.maps = torch.from_numpy(self.maps.take(rows)).float()
+            batch.maps = torch.from_numpy(self.maps.take(own)).float()
         if device.type != "cuda":
             return batch
         return batch.map(lambda tensor: tensor.pin_memory().to(device, non_blocking=True))
@@ -169,18 +177,29 @@ def _starts(tokens: Stored | None) -> NDArray[np.int64]:
     return starts.cumsum()
 
 
+def _places(
+    count: int, view: View, augment: np.random.Generator | None
+) -> list[tuple[int, int, bool]]:
+    """Top, left and whether to flip for each image: the middle, or anywhere."""
+    if augment is None:
+        return [(view.border, view.border, False)] * count
+    drawn = []
+    for _ in range(count):
+        top, left = augment.integers(0, 2 * view.border + 1, 2).tolist()
+        drawn.append((top, left, bool(augment.integers(2))))
+    return drawn
+
+
 def _squares(
-    images: Stored, rows: NDArray[np.int64], view: View, augment: np.random.Generator | None
+    images: Stored,
+    rows: NDArray[np.int64],
+    view: View,
+    places: Sequence[tuple[int, int, bool]],
 ) -> NDArray[np.uint8]:
-    """(B, 3, size, size) cut out of the images: the middle, or anywhere and perhaps flipped."""
-    size, border = view.size, view.border
+    """(B, 3, size, size) cut out of the images at their places."""
+    size = view.size
     out = np.empty((len(rows), 3, size, size), np.uint8)
-    for at, row in enumerate(rows.tolist()):
-        top = left = border
-        flipped = False
-        if augment is not None:
-            top, left = augment.integers(0, 2 * border + 1, 2).tolist()
-            flipped = bool(augment.integers(2))
+    for at, (row, (top, left, flipped)) in enumerate(zip(rows.tolist(), places, strict=True)):
         square = images.cells(row, row + 1)[0][:, top : top + size, left : left + size]
         out[at] = square[:, :, ::-1] if flipped else square
     return out

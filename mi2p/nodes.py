@@ -22,7 +22,8 @@ CONFIG = Path("~/ray_bootstrap_config.yaml")
 SHARED = (
     "all nodes of the cluster must see the same results folder: checkpoints of a lost node are "
     "read by another, and the driver reads all rows. Put --results on a file system that they "
-    "share (NFS, EFS, Lustre, a shared volume), at the same path everywhere"
+    "share (NFS, EFS, Lustre, a shared volume), at the same path everywhere, or let results go "
+    "through a bucket (--remote s3://...)"
 )
 ANSWER_SECONDS = 180.0
 """In which a node starts a worker that imports torch, even while it is busy."""
@@ -109,11 +110,11 @@ def offer_of(nodes: Sequence[Resources], config: Mapping[str, Any]) -> Offer:
     return Offer(nodes=nodes, types=types, most_workers=config.get("max_workers"), grows=True)
 
 
-def survey(request: Request, results: Path | None, identity: str) -> list[Answer]:
+def survey(request: Request, place: str, identity: str) -> list[Answer]:
     """What each node says of itself; one that dies meanwhile says nothing.
 
-    `results` is the folder that all of them should see, with `identity` in its `.id`; None asks
-    for none. Nodes with GPUs are asked for these if the request has any, which takes the seconds
+    `place` is the folder that all of them should see, or the URI of a bucket, with this
+    `identity`. Nodes with GPUs are asked for these if the request has any, which takes the seconds
     in which a worker imports torch. That GPUs answer as meant, only GPUs can prove.
     """
     import ray
@@ -127,7 +128,7 @@ def survey(request: Request, results: Path | None, identity: str) -> list[Answer
             task = ray.remote(num_cpus=0, max_retries=0)(_answer).options(
                 scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             )
-            asked.append(task.remote(str(results) if results else None, identity, has_gpus))
+            asked.append(task.remote(place, identity, has_gpus))
     return list(_answers(asked, sent))
 
 
@@ -145,23 +146,27 @@ def _answers(asked: Iterable[Any], sent: float) -> Iterator[Answer]:
         yield replace(given, skew=max(0.0, given.now - time.time(), sent - given.now))
 
 
-def _answer(results: str | None, identity: str, has_gpus: bool) -> Answer:
+def _answer(place: str, identity: str, has_gpus: bool) -> Answer:
     """Run on a node."""
     return Answer(
         host=socket.gethostname(),
         python=".".join(platform.python_version_tuple()[:2]),
         torch=version("torch"),
         now=time.time(),
-        shares=results is None or shares(Path(results), identity),
+        shares=shares(place, identity),
         offers_gpus=has_gpus,
         gpus=_gpus() if has_gpus else (),
     )
 
 
-def shares(results: Path, identity: str) -> bool:
-    """Whether this machine's folder of that name is the one with this identity."""
+def shares(place: str, identity: str) -> bool:
+    """Whether this machine sees the results folder, or the bucket, with this identity there."""
+    if "://" in place:
+        from mi2p.remote import Remote
+
+        return Remote.open(place).bucket.has(f"ids/{identity}")
     try:
-        return (results / ".id").read_text(encoding="utf-8").strip() == identity
+        return Path(place, ".id").read_text(encoding="utf-8").strip() == identity
     except OSError:
         return False
 

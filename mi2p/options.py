@@ -77,6 +77,8 @@ class SweepOptions(DataOptions):
     """cpu: train on CPUs, even where trials are given GPUs."""
     max_concurrent: int = 0
     """Trials at a time; 0 runs as many as fit."""
+    remote: str | None = None
+    """Bucket (s3://bucket/prefix, ...) for nodes that share no folder; --results gets copies."""
     address: str | None = None
     """Ray cluster: auto, host:port, or local for a private one. None: $RAY_ADDRESS, or local."""
     retry_failed: bool = False
@@ -122,7 +124,12 @@ class SweepOptions(DataOptions):
                 f"--seeds must be distinct numbers from 0 up, at least one, but got {self.seeds}"
             )
         if self.gpus_per_trial is not None:
-            Request(gpus=self.gpus_per_trial, accelerator=self.accelerator)
+            request = Request(gpus=self.gpus_per_trial, accelerator=self.accelerator)
+            if self.remote is not None and request.workers > 1:
+                raise ValueError(
+                    "--gpus-per-trial must be at most 1 with --remote: processes that train "
+                    f"together read one folder of checkpoints, but got {request.gpus:g}"
+                )
         for option, least in (("max_concurrent", 0), ("search", 0), ("in_flight", 1)):
             value = getattr(self, option)
             if value < least:

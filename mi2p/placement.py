@@ -27,6 +27,10 @@ SPARE = 0.1
 PARTS = (0.25, 0.5)
 """Of a GPU, that are proposed, the smallest first."""
 
+COORDINATOR_CPUS = 0.01
+"""Of the process that waits for those of a trial on several GPUs. They leave it that much: a node
+whose CPUs are as many as its GPUs holds as many trials."""
+
 Resources = Mapping[str, float]
 """Amounts by Ray's names: CPU, GPU, memory, accelerator_type:A10G, ..."""
 
@@ -61,7 +65,8 @@ class Request:
     def process(self) -> dict[str, float]:
         """Resources of each of these processes."""
         gpu = min(self.gpus, 1.0)
-        return {"CPU": 1.0} | ({"GPU": gpu} if gpu else {}) | self._touched
+        cpu = 1.0 if self.workers == 1 else 1.0 - COORDINATOR_CPUS
+        return {"CPU": cpu} | ({"GPU": gpu} if gpu else {}) | self._touched
 
     @property
     def _touched(self) -> dict[str, float]:

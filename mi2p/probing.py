@@ -151,18 +151,18 @@ def _evaluate(run: Run) -> float:
 def _checkpoint(run: Run) -> dict[str, Any]:
     """Seconds to save one that is the best and to load it again, and bytes while one is saved."""
     assert run.checkpoints is not None
-    run._keep(is_best=True)
+    run._keep(1, best=1)
     start = now()
-    run._keep(is_best=True)
+    run._keep(2, best=2)
     saved = now()
-    run.model.load_trained_state(run.checkpoints.best())
+    run.model.load_trained_state(run.checkpoints.best(2))
     loaded = _passed(run, saved)
     sizes = {path.name: path.stat().st_size for path in run.checkpoints.folder.iterdir()}
     return {
         "save_seconds": saved - start,
         "load_seconds": loaded,
-        # The new best is there before the old one goes.
-        "checkpoint_bytes": sum(sizes.values()) + sizes["best.pt"],
+        # Those of both states, and the new best is there before the oldest one goes.
+        "checkpoint_bytes": sum(sizes.values()) + sizes["best-0002.pt"],
     }
 
 

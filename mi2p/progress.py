@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +158,8 @@ class Progress:
     def interrupted(self, job: Job, what: str) -> None:
         """A trial lost its worker; `what` says how."""
         self.running.pop(job.spec.trial_id, None)
-        self.console.print(f"interrupted: {job.label}: {what}; it will go on", markup=False)
+        told = f"interrupted: {job.label}: {what}; it will go on"
+        self.console.print(told, markup=False, soft_wrap=True)
 
     def ended(self, job: Job, row: Mapping[str, Any]) -> None:
         """A trial is over and left `row`."""
@@ -176,7 +178,9 @@ class Progress:
             f" | {_clock(elapsed)} elapsed, {_clock(left) if left is not None else '?'} left"
         )
         lines = [Text(line, style="bold", no_wrap=True, overflow="ellipsis")]
-        for job, record in self.running.values():
+        # As many as there is room for: with thousands, drawing them all keeps the driver busy.
+        shown = max(0, self.console.height - 2)
+        for job, record in islice(self.running.values(), shown):
             epochs = job.spec.train.epochs
             at = f"epoch {int(record.get('epoch', 0))}/{epochs}  {_short(record)}"
             lines.append(Text(f"  {job.label}  {at}", no_wrap=True, overflow="ellipsis"))

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 
 from mi2p.failures import record_error
-from mi2p.faults import Fault, Record
+from mi2p.faults import Fault
 from mi2p.files import check_writable
 from mi2p.ground import Ground, Room
 from mi2p.nodes import SHARED
@@ -38,6 +37,7 @@ def run(
     console: Console,
     options: SweepOptions,
     name: str,
+    store: Store,
     source: Source,
     ground: Ground,
     *,
@@ -46,7 +46,8 @@ def run(
 ) -> End:
     """Run what `source` gives until it is over, or the time (of time.monotonic) is.
 
-    `name` is that of Tune's own folder; `trainable` stands in for `mi2p.trainable.run_trial`.
+    `name` is what Tune calls the run, `store` what trials leave their rows in; `trainable`
+    stands in for `mi2p.trainable.run_trial`.
     `OSError` when the results folder cannot be written to: what is finished is kept.
     """
     from ray import tune
@@ -55,9 +56,8 @@ def run(
     from mi2p.feed import Clock, Feed, Referee, Watcher
     from mi2p.trainable import run_trial, trial_resources
 
-    results = options.results.absolute()
     room = Room(options, ground)
-    heard = _Heard(Store(results), Progress(console, source), source, room)
+    heard = _Heard(store, Progress(console, source), source, room)
     is_up = _clock(deadline)
 
     def is_cut() -> bool:
@@ -69,32 +69,33 @@ def run(
     )
     # With one at a time, as Tune has it, workers start one after another.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(min(room(), MAX_PENDING))
-    tuner = tune.Tuner(
-        tune.with_resources(trainable or run_trial, trial_resources(ground.request)),
-        tune_config=tune.TuneConfig(
-            search_alg=feed,
-            num_samples=-1,
-            reuse_actors=True,
-            scheduler=Referee(heard),
-            trial_dirname_creator=lambda trial: str(trial.trial_id),
-        ),
-        run_config=tune.RunConfig(
-            name=name,
-            storage_path=str(_scratch(results, name)),
-            # A lost worker's trial goes on from its checkpoint. One that raised has its row
-            # and ends at once when it is tried again.
-            failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
-            stop=Clock(is_cut),
-            verbose=0,
-            callbacks=[Watcher(heard)],
-        ),
-    )
-    try:
-        with heard.progress.shown():
+    # Tune keeps notes on its trials: the driver's own, and never read again.
+    with tempfile.TemporaryDirectory(prefix="mi2p-tune-") as scratch, heard.progress.shown():
+        tuner = tune.Tuner(
+            tune.with_resources(trainable or run_trial, trial_resources(ground.request)),
+            tune_config=tune.TuneConfig(
+                search_alg=feed,
+                num_samples=-1,
+                reuse_actors=True,
+                scheduler=Referee(heard),
+                trial_dirname_creator=lambda trial: str(trial.trial_id),
+            ),
+            run_config=tune.RunConfig(
+                name=name,
+                storage_path=scratch,
+                # A lost worker's trial goes on from its checkpoint. One that raised has its row
+                # and ends at once when it is tried again.
+                failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
+                stop=Clock(is_cut),
+                verbose=0,
+                callbacks=[Watcher(heard)],
+            ),
+        )
+        try:
             tuner.fit()
-    except TuneError as error:
-        if heard.broken is None:
-            raise RuntimeError(f"Ray Tune stopped the sweep: {error}") from error
+        except TuneError as error:
+            if heard.broken is None:
+                raise RuntimeError(f"Ray Tune stopped the sweep: {error}") from error
     if heard.broken is not None:
         raise heard.broken
     if source.over and not heard.out:
@@ -161,23 +162,25 @@ class _Heard:
 
     def _interrupted(self, trial_id: str, fault: Fault | None) -> None:
         """Tune starts the trial again; it finds its row there if it is to go no further."""
-        if fault is None or self.store.trial(trial_id) is not None:
+        if fault is None or self.store.fetched(trial_id) is not None:
             return
         check_writable(self.store.folder)
-        job, record = self.out[trial_id], Record(self.store.folder, trial_id)
+        job, record = self.out[trial_id], self.store.record(trial_id)
         metrics = self.last.get(trial_id, {})
         record.add(fault, int(metrics.get("epoch", 0)))
         self.progress.interrupted(job, fault.what)
         reason = record.too_many()
         if reason is not None:
             record_error(self.store, job.spec, reason, metrics)
+            self.store.hand_over(trial_id)
 
     def _ended(self, trial_id: str, reason: str | None) -> None:
-        job, row = self.out.pop(trial_id), self.store.trial(trial_id)
+        job, row = self.out.pop(trial_id), self.store.fetched(trial_id)
         metrics = self.last.pop(trial_id, {})
         if row is None and reason is not None:  # its process died: no one else can write a row
             check_writable(self.store.folder)
             row = record_error(self.store, job.spec, reason, metrics)
+            self.store.hand_over(trial_id)
         elif row is None and trial_id in self.stopped:
             row = self._pruned(job, metrics)
         elif row is None:  # written where the driver cannot see it; a row of ours would be false
@@ -187,23 +190,16 @@ class _Heard:
         self.progress.ended(job, row)
 
     def _pruned(self, job: Job, metrics: Mapping[str, Any]) -> dict[str, Any]:
-        record = Record(self.store.folder, job.spec.trial_id)
+        record = self.store.record(job.spec.trial_id)
         faults = {"faults": record.text()}
         row = trial_row(job.spec, status="pruned", metrics=metrics, environment=faults)
         self.store.write_trial(row)
+        self.store.hand_over(job.spec.trial_id)
         record.remove()
-        checkpoints = self.store.folder / "checkpoints" / job.spec.trial_id
-        shutil.rmtree(checkpoints, ignore_errors=True)
+        self.store.forget_checkpoint(job.spec.trial_id)
         return row
 
 
 def _clock(deadline: float | None) -> Callable[[], bool]:
     """Whether the time is over."""
     return lambda: deadline is not None and time.monotonic() >= deadline
-
-
-def _scratch(results: Path, name: str) -> Path:
-    """Tune's own folder, emptied: nothing in it is read again."""
-    folder = results / "ray"
-    shutil.rmtree(folder / name, ignore_errors=True)
-    return folder

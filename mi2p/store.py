@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -21,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mi2p import __version__
+from mi2p.faults import Record
 from mi2p.files import whole
 from mi2p.spec import DataSpec, FusionSpec, ModelSpec, TrainSpec, TrialSpec, UnitSpec
 
@@ -148,6 +150,25 @@ class Store:
     def write_trial(self, row: Row) -> None:
         """Write a trial's row; last of all its files, because it says that the trial is over."""
         _write(self._path("trials", row["trial_id"]), [row], TRIAL_SCHEMA)
+
+    def fetched(self, trial_id: str) -> dict[str, Any] | None:
+        """`trial`, after what a worker left elsewhere has been brought here."""
+        return self.trial(trial_id)
+
+    def hand_over(self, trial_id: str) -> None:
+        """Bring a row that was written here to where workers look for it: here."""
+
+    def record(self, trial_id: str) -> Record:
+        """What befell the trial so far."""
+        return Record(self.folder, trial_id)
+
+    def checkpoints(self, trial_id: str) -> Path:
+        """Where a trial keeps its checkpoints until its row is written."""
+        return self.folder / "checkpoints" / trial_id
+
+    def forget_checkpoint(self, trial_id: str) -> None:
+        """Delete the checkpoints of a trial, if there are any."""
+        shutil.rmtree(self.checkpoints(trial_id), ignore_errors=True)
 
     def write_epochs(self, trial_id: str, history: Iterable[Mapping[str, float]]) -> None:
         """Write a record per epoch."""

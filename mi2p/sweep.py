@@ -21,6 +21,7 @@ from mi2p.averages import average, with_parts
 from mi2p.commands import commands
 from mi2p.durations import parse_duration
 from mi2p.filters import chosen_rows
+from mi2p.mirrored import results_of
 from mi2p.nodes import SHARED
 from mi2p.options import OptionsT, SweepOptions
 from mi2p.overrides import overridden
@@ -88,6 +89,7 @@ def _main(
             print(command)
         return 0
     if options.collect:
+        results_of(options)
         return _finish(console, options, _kept(options, plan), "all", names, write_table)
     if options.search:
         found = searched(console, options, plan, fixed, deadline)

@@ -8,6 +8,7 @@ its own random numbers from (seed, epoch), and nothing else is carried over than
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mi2p import metrics
-from mi2p.checkpoint import Checkpoints
+from mi2p.checkpoint import Checkpoints, State
 from mi2p.inputs import Inputs, prepare
 from mi2p.legality import require
 from mi2p.models import Classifier, build
@@ -27,7 +28,8 @@ from mi2p.models.memory import checkpoint_activations
 from mi2p.parameters import pretrained_weights
 from mi2p.runtime import Runtime, bfloat16, device_name
 from mi2p.spec import TrialSpec
-from mi2p.steps import autocast, epoch_batches, loss, make_optimiser, step
+from mi2p.steps import Learner, autocast, check_shares, epoch_batches, loss, make_optimiser, step
+from mi2p.team import Team
 
 EVALUATION_BATCH = 64
 
@@ -72,10 +74,15 @@ def fit(spec: TrialSpec, runtime: Runtime, on_epoch: OnEpoch | None = None) -> O
 
 
 def begin(spec: TrialSpec, runtime: Runtime) -> Run:
-    """Open what `spec` reads and build its model, ready to be trained."""
+    """Open what `spec` reads and build its model, ready to be trained.
+
+    In each process of a team; `ValueError` when there is not an example for each in every part.
+    """
     require(not spec.averages, "a trial that is trained averages none", averages=spec.averages)
+    team = Team.current()
     device = runtime.make_deterministic()
     inputs = prepare(spec.data, spec.model, runtime)
+    check_shares(spec.train, len(inputs.rows("train")), team)
     model = build(
         spec,
         len(inputs.dataset.classes),
@@ -86,7 +93,7 @@ def begin(spec: TrialSpec, runtime: Runtime) -> Run:
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if runtime.checkpoint_activations:
         checkpoint_activations(model)
-    return Run(spec, model, inputs, device, runtime.checkpoints)
+    return Run(spec, model, inputs, device, runtime.checkpoints, team)
 
 
 class Run:
@@ -99,10 +106,13 @@ class Run:
         inputs: Inputs,
         device: torch.device,
         checkpoints: Path | None,
+        team: Team,
     ) -> None:
         self.spec, self.model, self.inputs, self.device = spec, model, inputs, device
+        self.team = team
         self.multilabel = inputs.dataset.multilabel
         self.optimiser = make_optimiser(model, spec)
+        self.learner = Learner(model, team)
         self.history: list[dict[str, float]] = []
         self.checkpoints = Checkpoints(checkpoints) if checkpoints else None
         self.best_weights: dict[str, Tensor] | None = None
@@ -118,13 +128,13 @@ class Run:
             record |= val
             self.history.append(record)
             self.seconds += time.perf_counter() - start
-            path = self._keep(is_best=self.best_epoch() == epoch)
+            path = self._keep(epoch, best=self.best_epoch())
             if on_epoch is not None:
                 on_epoch(record, path)
 
     def outcome(self) -> Outcome:
         best = self.best_epoch()
-        weights = self.checkpoints.best() if self.checkpoints else self.best_weights
+        weights = self.checkpoints.best(best) if self.checkpoints else self.best_weights
         assert weights is not None
         self.model.load_trained_state(weights)
         predictions, val = self._evaluate("val")
@@ -161,29 +171,42 @@ class Run:
         self.model.train()
         total = 0.0
         for number, parts in enumerate(batches, start=1):
-            read = (self.inputs.batch(part, self.device, augment) for part in parts)
-            size = sum(map(len, parts))
+            sizes = [len(part) for part in parts]
+            read = (
+                self.inputs.batch(part, self.device, augment, self.team.share(len(part)))
+                for part in parts
+            )
             where = f"epoch {epoch}, step {number} of {len(batches)} (lr {self.spec.train.lr:g})"
-            total += step(self.model, self.optimiser, read, size=size, where=where)
+            total += step(self.learner, self.optimiser, read, sizes=sizes, where=where)
+        self._check_noise(epoch)
         return total / len(rows)
+
+    def _check_noise(self, epoch: int) -> None:
+        """`RuntimeError` unless all processes have drawn the same numbers."""
+        cuda = self.device.type == "cuda"
+        state = torch.cuda.get_rng_state(self.device) if cuda else torch.get_rng_state()
+        if not self.team.agrees(zlib.crc32(state.numpy().tobytes())):
+            raise RuntimeError(f"the trial's processes drew different noise in epoch {epoch}")
 
     @torch.no_grad()
     def _evaluate(self, split: str) -> tuple[Predictions, dict[str, float]]:
         """Predictions of a split and its metrics, named `split/...`."""
         self.model.eval()
         rows = self.inputs.rows(split)
-        parts = []
-        for part in np.split(rows, range(EVALUATION_BATCH, len(rows), EVALUATION_BATCH)):
+        found = torch.zeros(len(rows), len(self.inputs.dataset.classes), device=self.device)
+        # Whole batches for each process, so that none has other bits than in one process.
+        for start in self.team.turns(range(0, len(rows), EVALUATION_BATCH)):
+            part = slice(start, start + EVALUATION_BATCH)
             with autocast(self.device):
-                parts.append(self.model(self.inputs.batch(part, self.device)).float())
-        logits = torch.cat(parts).cpu()
+                found[part] = self.model(self.inputs.batch(rows[part], self.device)).float()
+        logits = self.team.add_up(found).cpu()
         labels = self.inputs.labels[rows]
         probabilities = (logits.sigmoid() if self.multilabel else logits.softmax(-1)).numpy()
-        found = metrics.score(probabilities, labels.numpy(), multilabel=self.multilabel)
-        found["loss"] = float(loss(logits, labels))
-        if not np.isfinite(found["loss"]):  # the last step of an epoch can ruin the weights
+        scores = metrics.score(probabilities, labels.numpy(), multilabel=self.multilabel)
+        scores["loss"] = float(loss(logits, labels))
+        if not np.isfinite(scores["loss"]):  # the last step of an epoch can ruin the weights
             raise FloatingPointError(
-                f"{split} loss is {found['loss']} after epoch {len(self.history) + 1} "
+                f"{split} loss is {scores['loss']} after epoch {len(self.history) + 1} "
                 f"(lr {self.spec.train.lr:g})"
             )
         examples = self.inputs.everything.examples
@@ -193,25 +216,30 @@ class Run:
             labels=labels.numpy(),
             probabilities=probabilities,
         )
-        return kept, {f"{split}/{name}": value for name, value in found.items()}
+        return kept, {f"{split}/{name}": value for name, value in scores.items()}
 
-    def _keep(self, *, is_best: bool) -> Path | None:
+    def _keep(self, epoch: int, *, best: int) -> Path | None:
+        """Keep the state behind `epoch`, and its weights if it is the best one."""
         weights = self.model.trained_state()
         if self.checkpoints is None:
-            if is_best:
+            if epoch == best:
                 self.best_weights = {k: v.detach().clone() for k, v in weights.items()}
             return None
         state = {
             "trial_id": self.spec.trial_id,
             "history": self.history,
+            "best_epoch": best,
             "seconds": self.seconds,
             "model": weights,
             "optimiser": self.optimiser.state_dict(),
         }
-        return self.checkpoints.save(state, best=weights if is_best else None)
+        if self.team.first:
+            self.checkpoints.save(state, best=weights if epoch == best else None)
+        self.team.wait()  # for what any of them may read
+        return self.checkpoints.last
 
     def _resume(self) -> None:
-        state = self.checkpoints.load() if self.checkpoints else None
+        state = self._agreed_state()
         if state is None:
             return
         if state["trial_id"] != self.spec.trial_id:
@@ -219,6 +247,22 @@ class Run:
         self.model.load_trained_state(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.history, self.seconds = state["history"], state["seconds"]
+
+    def _agreed_state(self) -> State | None:
+        """What all processes go on from; `RuntimeError` if one cannot read it."""
+        if self.checkpoints is None:
+            return None
+        found = self.checkpoints.load() if self.team.first else None
+        name = self.team.told(found[0] if found else None)
+        if name is None:
+            return None
+        state = found[1] if found else self.checkpoints.read(name)
+        if not self.team.agrees(0 if state is None else len(state["history"])) or state is None:
+            raise RuntimeError(
+                f"all processes of a trial must read one state, but {name} in "
+                f"{self.checkpoints.folder} is not the same for all"
+            )
+        return state
 
     def _environment(self) -> dict[str, Any]:
         added = sum(p.numel() for p in self.model.added_parameters())

@@ -10,14 +10,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
 from ray import tune
 from ray.exceptions import RayError
 
+from mi2p.attempt import Attempt, attempt_at, worker_store
 from mi2p.failures import record_error
-from mi2p.faults import Record, of_storage
+from mi2p.faults import of_storage
+from mi2p.lease import LeaseLostError
 from mi2p.nodes import SHARED, shares
-from mi2p.placement import Request
+from mi2p.placement import COORDINATOR_CPUS, Request
 from mi2p.spec import TrialSpec
 from mi2p.store import Store, trial_row
 
@@ -34,6 +35,8 @@ class Places:
     cache: str
     data: str
     weights: str | None
+    remote: str | None = None
+    """URI of a bucket through which results go; `results` is each node's own folder then."""
     identity: str = ""
     """In `.id` of the driver's results folder: a worker that does not find it there writes where
     nobody reads. Empty asks for nothing."""
@@ -61,9 +64,9 @@ class Places:
             prepared={label: name for label, name in self.prepared},
         )
 
-    def checkpoints(self, trial_id: str) -> Path:
-        """Where a trial keeps its checkpoints until its row is written."""
-        return Path(self.results) / "checkpoints" / trial_id
+    def store(self) -> Store:
+        """What a worker writes to."""
+        return worker_store(self.results, self.remote)
 
 
 def tune_config(spec: TrialSpec, label: str, places: Places) -> dict[str, Any]:
@@ -72,7 +75,12 @@ def tune_config(spec: TrialSpec, label: str, places: Places) -> dict[str, Any]:
 
 
 def trial_resources(request: Request) -> dict[str, float]:
-    """What Tune reserves for `run_trial`, by its names."""
+    """What Tune reserves for `run_trial`, by its names.
+
+    For a trial of several processes that is only who waits for them; Ray Train places them.
+    """
+    if request.workers > 1:
+        return {"cpu": COORDINATOR_CPUS}
     names = {"CPU": "cpu", "GPU": "gpu"}
     return {names.get(name, name): amount for name, amount in request.process.items()}
 
@@ -95,47 +103,64 @@ def execute(
     A lock per trial keeps two sweeps that share it, or a worker that outlived a killed driver,
     from running it twice at a time: who comes second finds the row.
     """
-    store = Store(Path(places.results))
-    if places.identity and not shares(store.folder, places.identity):
-        raise OSError(errno.ENXIO, f"{store.folder} on this node is another folder: {SHARED}")
-    folder = places.checkpoints(spec.trial_id)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
-        if store.trial(spec.trial_id) is not None:
-            return
-        record = Record(store.folder, spec.trial_id)
-        record.begins()
-        curves = _Curves(Path(places.results) / "tensorboard" / f"{label}-{spec.trial_id}")
-        last: dict[str, float] = {}
+    place = places.remote or places.results
+    if places.identity and not shares(place, places.identity):
+        raise OSError(errno.ENXIO, f"{place} on this node is another place: {SHARED}")
+    store = places.store()
+    with attempt_at(store, spec.trial_id) as attempt:
+        if not attempt.is_over():
+            store.record(spec.trial_id).begins()
+            _train(spec, label, places, store, attempt, report)
 
-        def on_epoch(epoch: dict[str, float], checkpoint: Path | None) -> None:
-            last.update(epoch)
-            curves.add(epoch)
-            report(epoch)
 
-        try:
-            _write(store, spec, _fit(spec, places, folder, on_epoch), record)
-        except Exception as error:
-            if of_storage(error) or isinstance(error, RayError):
-                raise
-            record_error(store, spec, error, last)
-            _forget(folder)  # tried again, it starts anew: what it had learnt may be the error
-            if not isinstance(error, FloatingPointError):
-                raise  # the next trial gets another process
-        finally:
-            curves.close()
-            release_memory()
-        _forget(folder)
+def _train(
+    spec: TrialSpec,
+    label: str,
+    places: Places,
+    store: Store,
+    attempt: Attempt,
+    report: Callable[[dict[str, float]], None],
+) -> None:
+    curves = _Curves(store.folder / "tensorboard" / f"{label}-{spec.trial_id}")
+    last: dict[str, float] = {}
+
+    def on_epoch(epoch: dict[str, float], checkpoint: Path | None) -> None:
+        last.update(epoch)
+        curves.add(epoch)
+        attempt.after_epoch()
+        report(epoch)
+
+    try:
+        outcome = _fit(spec, places, store.checkpoints(spec.trial_id), on_epoch)
+        curves.close()
+        _write(store, spec, outcome)
+    except Exception as error:
+        if of_storage(error) or isinstance(error, RayError | LeaseLostError):
+            raise  # nothing that the trial did: it goes on elsewhere
+        record_error(store, spec, error, last)
+        attempt.finish()  # tried again, it starts anew: what it had learnt may be the error
+        if not isinstance(error, FloatingPointError):
+            raise  # the next trial gets another process
+    else:
+        attempt.finish()
+    finally:
+        curves.close()
+        release_memory()
 
 
 def _fit(spec: TrialSpec, places: Places, folder: Path, on_epoch: OnEpoch) -> Outcome:
     """Train in this process, or in as many as the trial has GPUs."""
+    request = Request(gpus=places.gpus, accelerator=places.accelerator)
+    if request.workers > 1:
+        from mi2p.distributed import fit_together
+
+        return fit_together(spec, places, folder, on_epoch, request=request)
     from mi2p.train import fit
 
     return fit(spec, places.runtime(folder), on_epoch)
 
 
-def _write(store: Store, spec: TrialSpec, outcome: Outcome, record: Record) -> None:
+def _write(store: Store, spec: TrialSpec, outcome: Outcome) -> None:
     """Everything a finished trial leaves; its row last, because it says that all is there."""
     store.write_epochs(spec.trial_id, outcome.history)
     store.write_predictions(
@@ -153,6 +178,7 @@ def _write(store: Store, spec: TrialSpec, outcome: Outcome, record: Record) -> N
             )
         ],
     )
+    record = store.record(spec.trial_id)
     row = trial_row(
         spec,
         status="done",
@@ -162,12 +188,6 @@ def _write(store: Store, spec: TrialSpec, outcome: Outcome, record: Record) -> N
     )
     store.write_trial(row)
     record.remove()
-
-
-def _forget(folder: Path) -> None:
-    from mi2p.checkpoint import Checkpoints
-
-    Checkpoints(folder).remove()
 
 
 def release_memory() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from mi2p.checks.trials import check_trials
 from mi2p.data import DataUnavailable
 from mi2p.filters import chosen_rows, chosen_trials
 from mi2p.ground import Folders, prepared, tell_price
+from mi2p.mirrored import results_of
 from mi2p.options import SweepOptions
 from mi2p.plan import Plan
 from mi2p.preparation import find_inputs
@@ -29,7 +29,7 @@ def trained(
     console: Console, options: SweepOptions, plan: Plan, deadline: float | None
 ) -> tuple[Plan, End] | None:
     """Run what is missing; the plan, and why the run ended. None if nothing was to be run."""
-    store = Store(options.results.absolute())
+    store = results_of(options)
     wanted = with_parts(plan, chosen_rows(plan, options.rows))
     forced = forced_trials(plan, options, wanted)
     states = states_to_run(store, options, plan, wanted, forced)
@@ -54,7 +54,7 @@ def trained(
         # Within a seed the longest first: a long one that begins last keeps the cluster waiting.
         todo.sort(key=lambda spec: (spec.seed, -operations.get(spec.trial_id, 0.0)))
         source = Planned(jobs(plan, todo))
-        return plan, run(console, options, plan.name, source, ground, deadline=deadline)
+        return plan, run(console, options, plan.name, store, source, ground, deadline=deadline)
 
 
 def forced_trials(plan: Plan, options: SweepOptions, wanted: Collection[str]) -> list[TrialSpec]:
@@ -143,7 +143,8 @@ def forget(store: Store, forced: Collection[TrialSpec]) -> None:
     folder = store.folder / "replaced" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     for spec in forced:
         store.set_aside(spec.trial_id, folder)
-        shutil.rmtree(store.folder / "checkpoints" / spec.trial_id, ignore_errors=True)
+        store.forget_checkpoint(spec.trial_id)
+        store.record(spec.trial_id).remove()
 
 
 def jobs(plan: Plan, specs: Sequence[TrialSpec]) -> Iterator[Job]:

@@ -13,6 +13,7 @@ from rich.console import Console
 from mi2p import ground as module
 from mi2p.ground import (
     REFRESH_SECONDS,
+    WAITING,
     Ground,
     Room,
     check_answers,
@@ -39,7 +40,7 @@ def test_nodes_that_do_not_share_the_results_are_named() -> None:
     apart = replace(ANSWER, host="h2", shares=False)
     check_answers(OPTIONS, [ANSWER])
     with pytest.raises(
-        ValueError, match=r"same results folder: .*/data/results is another folder on h2$"
+        ValueError, match=r"same results folder: .*/data/results is another one on h2$"
     ):
         check_answers(OPTIONS, [ANSWER, apart])
 
@@ -80,14 +81,18 @@ def test_room_grows_and_shrinks_with_the_cluster(monkeypatch: pytest.MonkeyPatch
     ground = Ground(places={}, request=Request(gpus=1), slots=4)
     room = Room(OPTIONS, ground)
     few = Room(replace(OPTIONS, max_concurrent=3), ground)
-    assert (room(), few()) == (4, 3)
+    assert (room(), few()) == (4 + 4, 3)
     nodes = [NODE]
-    assert room() == 4  # it asks now and then only
+    assert room() == 8  # it asks now and then only
     now += 2 * REFRESH_SECONDS
-    assert (room(), few()) == (2, 2)
+    assert (room(), few()) == (2 + 2, 2)
     nodes = [NODE] * 5
     now += 2 * REFRESH_SECONDS
-    assert (room(), few()) == (10, 3)
+    assert (room(), few()) == (10 + WAITING, 3)
+    # Processes of one trial are placed by that trial: none is begun for which there is no place.
+    pairs = Room(OPTIONS, replace(ground, request=Request(gpus=2)))
+    now += 2 * REFRESH_SECONDS
+    assert pairs() == 5
 
 
 def test_a_job_whose_results_would_be_deleted_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,6 +78,7 @@ DECLARATIONS = [
     "mi2p.paths",
     "mi2p.plan",
     "mi2p.pricing",
+    "mi2p.remote",
     "mi2p.search.spaces",
     "mi2p.spec",
     "mi2p.data",

@@ -25,6 +25,7 @@ from mi2p.nodes import (
     survey,
 )
 from mi2p.placement import CONTEXT_BYTES, NodeType, Offer, Request
+from mi2p.remote import Remote
 
 
 def test_a_trial_has_its_share_of_the_smallest_machine() -> None:
@@ -64,9 +65,15 @@ def test_memory_is_that_of_what_a_trial_asks_for() -> None:
 
 
 def test_a_folder_of_the_same_name_is_not_the_same_folder(tmp_path: Path) -> None:
-    assert not shares(tmp_path, "abc")
+    assert not shares(str(tmp_path), "abc")
     (tmp_path / ".id").write_text("abc\n")
-    assert shares(tmp_path, "abc") and not shares(tmp_path, "abd")
+    assert shares(str(tmp_path), "abc") and not shares(str(tmp_path), "abd")
+
+
+def test_a_bucket_of_the_same_name_is_not_the_same_bucket(tmp_path: Path) -> None:
+    place = (tmp_path / "bucket").as_uri()
+    Remote.open(place).bucket.put("ids/abc", b"")
+    assert shares(place, "abc") and not shares(place, "abd")
 
 
 AWS: dict[str, Any] = {
@@ -109,14 +116,14 @@ def test_each_node_of_a_cluster_is_asked(tmp_path: Path, monkeypatch: pytest.Mon
             assert offer().most_workers == 3
             assert [node.get("CPU", 0) for node in alive()].count(1) == 2
             (tmp_path / ".id").write_text("abc")
-            found = survey(Request(gpus=1), tmp_path, "abc")
+            found = survey(Request(gpus=1), str(tmp_path), "abc")
             assert len(found) == 3 and all(answer.shares for answer in found)
             assert {answer.skew for answer in found} == {0.0}
             (offering,) = (answer for answer in found if answer.offers_gpus)
             assert offering.gpus == nodes._gpus()  # pretended ones are not seen
-            assert not any(a.shares for a in survey(Request(), tmp_path / "other", "abc"))
+            assert not any(a.shares for a in survey(Request(), str(tmp_path / "other"), "abc"))
             cluster.remove_node(lost, allow_graceful=False)
-            assert len(survey(Request(), None, "")) == 2
+            assert len(survey(Request(), str(tmp_path), "abc")) == 2
     finally:
         cluster.shutdown()
 

@@ -8,6 +8,7 @@ import pytest
 
 from mi2p.placement import (
     CONTEXT_BYTES,
+    COORDINATOR_CPUS,
     NodeType,
     Offer,
     Request,
@@ -28,7 +29,9 @@ def test_a_trial_is_one_process_or_one_for_each_gpu() -> None:
     assert Request(gpus=0.25).process == {"CPU": 1, "GPU": 0.25}
     four = Request(gpus=4, accelerator="A100")
     assert four.workers == 4
-    assert four.process == {"CPU": 1, "GPU": 1, "accelerator_type:A100": 0.001}
+    assert four.process == {"CPU": 0.99, "GPU": 1, "accelerator_type:A100": 0.001}
+    # With who waits for them they take no more than a CPU for each GPU.
+    assert four.workers * four.process["CPU"] + COORDINATOR_CPUS <= four.workers
 
 
 @pytest.mark.parametrize("gpus", [-1, -0.5, 1.5, 9, 16])

@@ -244,7 +244,7 @@ def test_stopped_and_killed_trials(drawings: Path, tmp_path: Path, num_kills: in
     console, folders = Console(quiet=True), {"openclipart": (drawings, None)}
     with prepared(console, options, [good, other], folders) as ground:
         assert ground.slots >= 1
-        end = run(console, options, "small", source, ground)
+        end = run(console, options, "small", Store(folder), source, ground)
     killer.join()
     assert end == "all" and killed
     pruned, row = Store(folder).trial(other.trial_id), Store(folder).trial(good.trial_id)
@@ -283,6 +283,7 @@ def test_when_the_time_is_over_running_trials_are_stopped_without_a_row(tmp_path
             Console(quiet=True),
             options,
             "small",
+            Store(options.results),
             source,
             ground,
             deadline=start + 20,
@@ -311,6 +312,7 @@ def test_what_a_source_raises_ends_the_run_as_what_it_is(tmp_path: Path) -> None
             Console(quiet=True),
             options,
             "small",
+            Store(options.results),
             Full(jobs(*specs)),
             ground,
             trainable=slow_trial,

@@ -11,11 +11,11 @@ import torch
 from mi2p.models.blueprint import Untrained
 from mi2p.models.describing import architecture
 from mi2p.spec import TrainSpec
-from mi2p.steps import epoch_batches, loss, make_optimiser, step
+from mi2p.steps import Learner, epoch_batches, loss, make_optimiser, step
 from tests.tiny_models import batch_of, model_of, snapshot, spec_of
 
 
-def sizes(train: TrainSpec, count: int) -> list[list[int]]:
+def sizes_of(train: TrainSpec, count: int) -> list[list[int]]:
     batches = epoch_batches(train, np.arange(count))
     # Every row once, in its order.
     assert np.concatenate([np.concatenate(parts) for parts in batches]).tolist() == [*range(count)]
@@ -23,11 +23,11 @@ def sizes(train: TrainSpec, count: int) -> list[list[int]]:
 
 
 def test_an_epoch_is_cut_into_equal_batches_and_these_into_equal_parts() -> None:
-    assert sizes(TrainSpec(lr=1, epochs=1, batch_size=16), 33) == [[11], [11], [11]]
-    assert sizes(TrainSpec(lr=1, epochs=1, batch_size=16), 5) == [[5]]
+    assert sizes_of(TrainSpec(lr=1, epochs=1, batch_size=16), 33) == [[11], [11], [11]]
+    assert sizes_of(TrainSpec(lr=1, epochs=1, batch_size=16), 5) == [[5]]
     cut = TrainSpec(lr=1, epochs=1, batch_size=16, micro_batch=6)
-    assert sizes(cut, 32) == [[6, 5, 5], [6, 5, 5]]
-    assert sizes(cut, 6) == [[6]]
+    assert sizes_of(cut, 32) == [[6, 5, 5], [6, 5, 5]]
+    assert sizes_of(cut, 6) == [[6]]
 
 
 def test_parts_of_a_batch_have_its_gradient_and_the_sum_of_its_losses() -> None:
@@ -36,7 +36,10 @@ def test_parts_of_a_batch_have_its_gradient_and_the_sum_of_its_losses() -> None:
     for cuts in ([slice(0, 4)], [slice(0, 3), slice(3, 4)]):
         model = model_of("bert", dropout=0).eval()
         parts = [batch.map(itemgetter(cut)) for cut in cuts]
-        losses.append(step(model, make_optimiser(model, spec), parts, size=4, where=""))
+        sizes = [cut.stop - cut.start for cut in cuts]
+        losses.append(
+            step(Learner(model), make_optimiser(model, spec), parts, sizes=sizes, where="")
+        )
         moved.append({name: p.grad for name, p in model.named_parameters()})
     model = model_of("bert", dropout=0).eval()
     assert batch.labels is not None
@@ -55,7 +58,7 @@ def test_a_bad_loss_says_where_it_was_and_moves_nothing() -> None:
         next(model.trained_parameters()).fill_(torch.nan)
     before = {name: p.clone() for name, p in model.named_parameters()}
     with pytest.raises(FloatingPointError, match="loss is nan at epoch 3"):
-        step(model, optimiser, [batch_of()], size=4, where="epoch 3")
+        step(Learner(model), optimiser, [batch_of()], sizes=[4], where="epoch 3")
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(parameter, before[name], equal_nan=True, rtol=0, atol=0)
 
@@ -73,7 +76,7 @@ def test_the_optimiser_of_a_model_without_values_is_that_of_the_real_one() -> No
 def test_the_step_is_adams() -> None:
     model, spec = model_of("cnn", dropout=0), spec_of("cnn")
     before = snapshot(model)
-    step(model.eval(), make_optimiser(model, spec), [batch_of()], size=4, where="")
+    step(Learner(model.eval()), make_optimiser(model, spec), [batch_of()], sizes=[4], where="")
     for name, parameter in model.named_parameters():
         gradient = parameter.grad
         assert gradient is not None

@@ -317,7 +317,7 @@ class Scene:
         monkeypatch.setattr(training, "find_inputs", lambda *_, **__: (folder, None))
 
     def run(self, *given: Any, **more: Any) -> End:
-        source, todo = given[3], []
+        source, todo = given[4], []
         while (job := source.next()) is not None:
             todo.append(job.spec)
         self.ran = [self.keys[spec.trial_id] for spec in todo]

@@ -38,7 +38,7 @@ def test_places_make_the_runtime_of_a_trial(tmp_path: Path) -> None:
         checkpoint_activations=True,
         prepared=(("label", "name"),),
     )
-    runtime = places.runtime(places.checkpoints("id"))
+    runtime = places.runtime(places.store().checkpoints("id"))
     assert (runtime.data, runtime.cache) == (tmp_path / "data", Path("$TMPDIR/mi2p"))
     assert runtime.checkpoints == tmp_path / "results" / "checkpoints" / "id"
     assert runtime.checkpoint_activations and runtime.device == "cpu"
@@ -68,7 +68,7 @@ def test_a_finished_trial_leaves_row_epochs_predictions_and_curves(places: Place
     guesses = np.stack(test["probabilities"].tolist()).argmax(1)
     labels = np.concatenate(test["labels"].tolist())
     assert row["test/accuracy"] == pytest.approx((guesses == labels).mean())
-    assert not places.checkpoints(SPEC.trial_id).exists()
+    assert not places.store().checkpoints(SPEC.trial_id).exists()
     curve = scalars(results / "tensorboard" / f"me_cnn-seed0-{SPEC.trial_id}")
     assert [step for step, _ in curve] == [1, 2]
     accuracies = [record["val/accuracy"] for record in reports]
@@ -94,7 +94,7 @@ def test_a_trial_that_diverges_leaves_an_error_row_and_its_traceback(
     trace = Path(places.results) / "errors" / f"{SPEC.trial_id}.txt"
     assert "Traceback" in trace.read_text()
     assert not (Path(places.results) / "predictions").exists()
-    assert not places.checkpoints(SPEC.trial_id).exists()
+    assert not places.store().checkpoints(SPEC.trial_id).exists()
 
 
 def test_any_other_error_ends_the_process_too(

@@ -29,7 +29,7 @@ from mi2p.models.blueprint import Untrained
 from mi2p.models.describing import architecture, fake_batch
 from mi2p.models.frozen import FEATURE_TYPES
 from mi2p.spec import TrialSpec
-from mi2p.steps import epoch_batches, make_optimiser, step
+from mi2p.steps import Learner, epoch_batches, make_optimiser, step
 
 BELIEVED = ("name", "limit", "clean", "fix_mojibake", "text_field", "splits", "on_bad_image")
 """Fields of the data that their readers use, whose tests hold it: not tried here."""
@@ -138,8 +138,8 @@ class Effects:
                 found = {"logits": model.eval()(batch)}
             torch.manual_seed(1)  # of dropout, whatever the building drew
             optimiser = make_optimiser(model, spec)
-            size = len(LENGTHS)
-            total = step(model.train(), optimiser, [batch], size=size, where="the preflight")
+            learner, sizes = Learner(model.train()), [len(LENGTHS)]
+            total = step(learner, optimiser, [batch], sizes=sizes, where="the preflight")
             found |= {"loss": torch.tensor(total), **model.trained_state()}
             for name, parameter in model.named_parameters():
                 if parameter.grad is not None:

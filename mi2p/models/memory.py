@@ -9,7 +9,7 @@ the second time.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -21,6 +21,7 @@ from torch.utils.checkpoint import checkpoint
 from mi2p.models.chains import is_block
 from mi2p.models.classifier import Classifier
 from mi2p.models.visual import VisualBackbone
+from mi2p.models.whole_part import WholePart
 
 
 def checkpoint_activations(model: Classifier) -> None:
@@ -85,7 +86,16 @@ def _recomputed(part: nn.Module, model: nn.Module) -> Callable[..., Any]:
 
 def _contexts(part: nn.Module) -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
     """Those of the forward pass and of its repetition."""
-    return nullcontext(), _BuffersAsBefore(part)
+    return nullcontext(), _as_before(_BuffersAsBefore(part), *WholePart.active[-1:])
+
+
+@contextmanager
+def _as_before(*contexts: AbstractContextManager[Any]) -> Iterator[None]:
+    """Inside of all of them."""
+    with ExitStack() as stack:
+        for context in contexts:
+            stack.enter_context(context)
+        yield
 
 
 class _BuffersAsBefore(AbstractContextManager[None]):

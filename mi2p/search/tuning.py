@@ -21,6 +21,7 @@ from mi2p.data.protocols import protocol
 from mi2p.filters import chosen_rows, chosen_trials
 from mi2p.ground import Ground, prepared, tell_price
 from mi2p.metrics import primary
+from mi2p.mirrored import results_of
 from mi2p.options import SEARCH_SEED, SweepOptions
 from mi2p.overrides import set_paths
 from mi2p.plan import Plan, PlanRow, read_plan
@@ -79,7 +80,7 @@ def _searched(
     ground: Ground,
     deadline: float | None,
 ) -> tuple[Plan, End] | None:
-    store, name = Store(options.results.absolute()), search_name(options, plan)
+    store, name = results_of(options), search_name(options, plan)
     plan = with_kept(plan, rows, store.folder / "plans" / f"{name}.json")
     search = Search(plan, rows, studies, store, name=name, slots=ground.slots, deadline=deadline)
     print_search(console, search.plan(), rows, studies, store)
@@ -92,7 +93,7 @@ def _searched(
             study.retry(store)
     run_again(options, store, search.plan(), rows)
     try:
-        end = run(console, options, name, search, ground, deadline=deadline)
+        end = run(console, options, name, store, search, ground, deadline=deadline)
     finally:
         search.release()
     for row, error in search.failed_rows():

@@ -84,7 +84,7 @@ def ours(source: Source, count: int, folder: Path) -> float:
     places = Places(results=str(options.results), cache=where, data=where, weights=None)
     ground = Ground(places={"openclipart": places}, slots=2)
     console, timed = Console(file=io.StringIO()), Timed(source)
-    end = run(console, options, "bench", timed, ground, trainable=nothing)
+    end = run(console, options, "bench", Store(options.results), timed, ground, trainable=nothing)
     assert end == "all" and len(timed.ends) == count
     return per_trial(timed.ends)
 

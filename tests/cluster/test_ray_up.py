@@ -47,9 +47,18 @@ def hold(name):
     return address
 
 tasks = [hold.options(num_gpus=gpus).remote(name) for name, gpus in (("a", 1), ("b", 1), ("c", 4))]
-print(json.dumps(ray.get(tasks)))
+addresses = ray.get(tasks)
+with open("/mnt/shared/tasks/result", "w") as file:
+    json.dump(addresses, file)
 """
-NODES = "import json, ray; ray.init('auto'); print(json.dumps(ray.nodes()))"
+NODES = """
+import json
+import ray
+
+ray.init("auto")
+with open("/mnt/shared/tasks/nodes", "w") as file:
+    json.dump(ray.nodes(), file)
+"""
 
 
 @dataclass(frozen=True)
@@ -107,8 +116,9 @@ def for_hosts(text: str, group: str) -> dict[str, Any]:
     # moto's public addresses lead nowhere.
     config["provider"]["use_internal_ips"] = True
     config["idle_timeout_minutes"] = 0.5
-    # The shared folder is there, and the environment is on the PATH.
-    config["setup_commands"] = [each for each in config["setup_commands"] if "chmod" in each]
+    # The shared folder is there, and an environment is on the PATH.
+    kept = [each for each in config["setup_commands"] if "chmod" in each or "bashrc" in each]
+    config["setup_commands"] = kept
     for name, node in config["available_node_types"].items():
         if name != "head":
             # GPUs are pretended, and processes are started for a single CPU.
@@ -132,6 +142,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         (machines.shared / "tasks").mkdir()
         (machines.shared / "tasks").chmod(0o777)
         (machines.shared / "hold.py").write_text(HOLD)
+        (machines.shared / "nodes.py").write_text(NODES)
         with cloud(machines, PREFIX, folder) as account:
             aws = aws_module()
             group = account.do(
@@ -163,16 +174,15 @@ def test_the_head_is_up_and_takes_no_trials(running: Running) -> None:
     assert head["MetadataOptions"]["HttpTokens"] == "required"
     assert len(running.cloud.instances()) == 1
 
-    nodes = json.loads(on_head(running, f'python -c "{NODES}"').splitlines()[-1])
+    said = running.on_client(
+        f"timeout 120 ray exec {FILE} 'ray status && python /mnt/shared/nodes.py'"
+    )
+    # A node on which nothing runs is idle, or active while it is new.
+    assert "\n 1 head" in said.replace("\r", "")
+    nodes = json.loads((running.hosts.shared / "tasks" / "nodes").read_text())
     (resources,) = (node["Resources"] for node in nodes)
     assert not resources.get("CPU")
     assert not resources.get("GPU")
-
-
-def on_head(running: Running, command: str) -> str:
-    """What a command prints through `ray exec`, its last line being the command's."""
-    quoted = command.replace("'", "'\\''")
-    return running.on_client(f"timeout 120 ray exec {FILE} '{quoted}' 2>/dev/null")
 
 
 def test_the_group_lets_in_its_members_and_ssh_from_one_place(running: Running) -> None:
@@ -229,6 +239,22 @@ def test_a_job_is_not_taken_without_the_token(running: Running) -> None:
     code = running.hosts.run(name, f"{CODE} {job} http://127.0.0.1:8265/api/jobs/")
     assert code.strip() in ("401", "403")
     assert not (running.hosts.shared / "in").exists()
+
+
+def test_a_job_goes_through_the_tunnel(running: Running, tmp_path: Path) -> None:
+    tunnel = running.hosts.start(CLIENT, f"{EXPORTS}; exec ray dashboard {FILE}", tmp_path / "log")
+    here = "http://127.0.0.1:8265"
+
+    def code() -> str:
+        return running.hosts.run(CLIENT, f"{CODE} {here}/api/jobs/", check=False).strip()
+
+    wait(lambda: code() in ("401", "403"), "the tunnel must open")
+    job = "sh -c 'echo $RAY_ADDRESS > /mnt/shared/tasks/job'"
+    running.on_client(f"RAY_AUTH_MODE=token timeout 150 ray job submit --address {here} -- {job}")
+    tunnel.terminate()
+    # The driver of a job is told which cluster is its own.
+    address = (running.hosts.shared / "tasks" / "job").read_text().strip()
+    assert address == f"{running.head()['PrivateIpAddress']}:6379"
 
 
 def test_a_driver_with_another_token_is_refused(running: Running) -> None:
@@ -291,7 +317,7 @@ def test_trials_get_the_nodes_that_they_need_and_outlive_a_lost_one(
 
     (tasks / "let-go").touch()
     assert driver.wait(timeout=120) == 0
-    addresses = json.loads(log.read_text().strip().splitlines()[-1])
+    addresses = json.loads((tasks / "result").read_text())
     assert addresses[:2].count(first[lost]["PrivateIpAddress"]) == 0
     assert running.head()["PrivateIpAddress"] not in addresses
     wait(

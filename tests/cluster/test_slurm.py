@@ -27,7 +27,8 @@ done
 if [[ $node == {FIRST} ]]; then exec "$@"; fi
 mapfile -t settings < <(env | grep -E '^(RAY|SLURM)_')
 there="echo \\$\\$ > /mnt/shared/step.$$; exec $(printf '%q ' env "${{settings[@]}}" "$@")"
-run() {{ ssh -o StrictHostKeyChecking=no -o LogLevel=ERROR {NET}.11 "$@"; }}
+quiet="-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
+run() {{ ssh -i /root/.ssh/id_ed25519 $quiet {NET}.11 "$@"; }}
 trap 'run kill -TERM "$(cat /mnt/shared/step.$$)"' TERM
 run "$there" < /dev/null &
 wait; wait
@@ -53,6 +54,7 @@ sys.exit(3)
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
     with hosts(tmp_path_factory.mktemp("slurm"), 1, net=NET, prefix=PREFIX) as found:
+        (found.shared / "home").mkdir()
         commands = found.shared / "bin"
         commands.mkdir()
         for name, text in (("srun", SRUN), ("scontrol", SCONTROL)):
@@ -67,6 +69,7 @@ def batch(job: int, nodelist: str, *arguments: str) -> str:
     """The command with which Slurm runs the batch script on the first node."""
     settings = {
         "PATH": "/mnt/shared/bin:$PATH",
+        "HOME": "/mnt/shared/home",
         "SLURM_JOB_ID": job,
         "SLURM_JOB_NODELIST": nodelist,
         "SLURM_CPUS_PER_TASK": 1,
@@ -79,7 +82,7 @@ def batch(job: int, nodelist: str, *arguments: str) -> str:
 def remains(nodes: Hosts, name: str) -> str:
     """What a job left on a node: processes of Ray, sockets, its private folder."""
     processes = nodes.run(name, "pgrep -f 'raylet|gcs_server'", check=False)
-    files = nodes.run(name, "ls -d /tmp/mi2p-* ~/.mi2p-* 2>/dev/null", check=False)
+    files = nodes.run(name, "ls -d /tmp/mi2p-* /mnt/shared/home/.mi2p-* 2>/dev/null", check=False)
     return processes + files
 
 

@@ -227,7 +227,7 @@ def test_a_search_without_time_to_begin_is_out_of_time(
     options = SweepOptions(search=12, results=tmp_path, yes=True)
 
     def run(*given: Any, **more: Any) -> str:
-        Runner(tmp_path).run(given[3])
+        Runner(tmp_path).run(given[4])
         return "all"  # nothing is to come, or runs
 
     monkeypatch.setattr(tuning, "run", run)
