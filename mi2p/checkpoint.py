@@ -101,8 +101,9 @@ class Checkpoints:
 
 
 def _write(path: Path, state: State) -> None:
-    with whole(path) as partial:
-        torch.save(state, partial)
+    # Given a path, torch tells of a full disk as of a fault of its own.
+    with whole(path) as partial, partial.open("wb") as file:
+        torch.save(state, file)
 
 
 def _read(path: Path) -> State | None:

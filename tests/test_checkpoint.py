@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,22 @@ def test_nothing_kept_is_no_state(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path / "never")
     assert checkpoints.load() is None
     assert not checkpoints.folder.exists()
+
+
+@pytest.mark.parametrize("size", [100, 1_000_000])
+def test_a_disk_that_takes_no_more_is_told_as_such(kept: Checkpoints, size: int) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        with pytest.raises((OSError, RuntimeError)) as told:
+            kept.save({"epoch": 3, "w": torch.zeros(size)}, best=None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    chain: list[BaseException] = [told.value]
+    while (cause := chain[-1].__context__) is not None:
+        chain.append(cause)
+    assert errno.EFBIG in {error.errno for error in chain if isinstance(error, OSError)}
+    assert epoch_of(kept) == 2
 
 
 def test_save_names_the_file_that_load_reads(tmp_path: Path) -> None:
@@ -167,7 +185,7 @@ def test_a_save_that_dies_leaves_a_readable_state(
 
     def dies(value: Any, file: Any) -> None:
         if "epoch" in value:
-            file.write_bytes(b"half")
+            file.write(b"half")
             raise KeyboardInterrupt
         original(value, file)
 

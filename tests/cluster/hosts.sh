@@ -100,11 +100,12 @@ __init() {  # runs as PID 1 of the host
 run_in() {  # NAME cmd
   local n=$1; shift
   local p; p=$(cat "$H/$n/pid")
-  nsenter -t "$p" -a -r -w env -i HOME=/root USER=root SHELL=/bin/bash TERM=xterm PATH="$CPATH:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin" \
-    bash -c "cd /root; $*"
+  exec nsenter -t "$p" -a -r -w env -i HOME=/root USER=root SHELL=/bin/bash TERM=xterm PATH="$CPATH:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin" \
+    bash -c ". /root/.bashrc; cd /root; $*"
 }
 
 crash() { local n=$1 d=$H/$1; [ -f "$d/unshare.pid" ] || return 0
+  ip -n "$PFX-$n" link set eth0 down 2>/dev/null || true     # first: nobody hears that connections end
   kill -9 "$(cat "$d/unshare.pid")" 2>/dev/null || true   # --kill-child: PID 1 of the namespace dies, and with it all
   for _ in $(seq 50); do [ -d "/proc/$(cat "$d/pid")" ] || break; sleep 0.1; done
   ip netns del "$PFX-$n" 2>/dev/null || true; rm -f "$d/unshare.pid" "$d/pid" "$d/ready"; }
