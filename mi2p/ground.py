@@ -71,7 +71,8 @@ class Room:
             self._slots, self._asked = now.slots(self.request), time.monotonic()
         if self.most or self.request.workers > 1:
             return min(self._slots, self.most or self._slots)
-        return self._slots + min(self._slots, WAITING)
+        # An autoscaler starts nodes for those that wait.
+        return self._slots + (WAITING if self.offer.grows else min(self._slots, WAITING))
 
 
 @contextmanager

@@ -89,6 +89,9 @@ def test_room_grows_and_shrinks_with_the_cluster(monkeypatch: pytest.MonkeyPatch
     nodes = [NODE] * 5
     now += 2 * REFRESH_SECONDS
     assert (room(), few()) == (10 + WAITING, 3)
+    # For those that wait nodes come, also if there are none yet.
+    growing = Room(OPTIONS, replace(ground, slots=1, offer=Offer(nodes=[], grows=True)))
+    assert growing() == 1 + WAITING
     # Processes of one trial are placed by that trial: none is begun for which there is no place.
     pairs = Room(OPTIONS, replace(ground, request=Request(gpus=2)))
     now += 2 * REFRESH_SECONDS
