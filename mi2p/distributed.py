@@ -29,7 +29,6 @@ from ray.util.placement_group import (
 from ray.util.queue import Empty, Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from mi2p.guard import post_guard
 from mi2p.placement import Request
 from mi2p.spec import TrialSpec
 from mi2p.trainable import Places
@@ -101,9 +100,7 @@ def _work(config: Mapping[str, Any]) -> Outcome | None:
     first = train.get_context().get_world_rank() == 0
     records: Queue = config["records"]
     if first:
-        group = get_current_placement_group()
-        post_guard(records.actor, group)
-        records.put(group)
+        records.put(get_current_placement_group())
 
     def tell(record: dict[str, float], checkpoint: Path | None) -> None:
         if first:

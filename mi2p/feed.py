@@ -114,10 +114,13 @@ class Watcher(tune.Callback):
 
 
 class Clock(tune.Stopper):
-    """Stops all trials when `is_up` says so; they go on from their checkpoints another time."""
+    """Stops all trials when `is_up` says so; they go on from their checkpoints another time.
 
-    def __init__(self, is_up: Callable[[], bool]) -> None:
-        self.is_up = is_up
+    `tick` is called at each step of Tune.
+    """
+
+    def __init__(self, is_up: Callable[[], bool], tick: Callable[[], None] = lambda: None) -> None:
+        self.is_up, self.tick = is_up, tick
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing, as of `Feed`."""
@@ -127,6 +130,7 @@ class Clock(tune.Stopper):
         return False
 
     def stop_all(self) -> bool:
+        self.tick()
         return self.is_up()
 
 

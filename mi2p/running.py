@@ -17,6 +17,7 @@ from mi2p.files import check_writable
 from mi2p.ground import Ground, Room
 from mi2p.nodes import SHARED
 from mi2p.options import SweepOptions
+from mi2p.orphans import Orphans
 from mi2p.progress import Progress
 from mi2p.source import Job, Source
 from mi2p.store import Store, trial_row
@@ -86,7 +87,7 @@ def run(
                 # A lost worker's trial goes on from its checkpoint. One that raised has its row
                 # and ends at once when it is tried again.
                 failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
-                stop=Clock(is_cut),
+                stop=Clock(is_cut, Orphans()) if ground.request.workers > 1 else Clock(is_cut),
                 verbose=0,
                 callbacks=[Watcher(heard)],
             ),

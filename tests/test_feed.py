@@ -116,11 +116,12 @@ def test_the_listener_decides_what_is_stopped() -> None:
 
 
 def test_the_clock_stops_all_trials_together() -> None:
-    up = [False]
-    clock = Clock(lambda: up[0])
+    up, ticks = [False], []
+    clock = Clock(lambda: up[0], lambda: ticks.append(1))
     assert not clock.stop_all() and not clock("tune-1", {})
     up[0] = True
     assert clock.stop_all() and not clock("tune-1", {})
+    assert len(ticks) == 2
 
 
 @pytest.mark.parametrize(

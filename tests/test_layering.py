@@ -113,7 +113,7 @@ def test_few_modules_know_ray() -> None:
         "mi2p/distributed.py",
         "mi2p/feed.py",
         "mi2p/nodes.py",
-        "mi2p/guard.py",
+        "mi2p/orphans.py",
         "mi2p/running.py",
         "mi2p/spread.py",
         "mi2p/trainable.py",
