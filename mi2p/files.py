@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,8 +18,10 @@ def whole(path: Path) -> Iterator[Path]:
     one. Parent folders are made. When the block raises, the temporary file is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Two writers of one path, in other processes or threads, do not meet; the last one wins.
-    partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
+    # Two writers of one path, on other machines, in other processes or threads, do not meet; the
+    # last one wins. Containers have the same few process ids.
+    writer = f"{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}"
+    partial = path.with_name(f".{path.name}.{writer}.partial")
     try:
         yield partial
         with open(partial, "rb+") as file:
@@ -38,7 +41,7 @@ def write_whole(path: Path, content: str | bytes) -> Path:
 
 def check_writable(folder: Path) -> None:
     """`OSError` that says what to do, if a megabyte cannot be written below `folder`."""
-    path = folder / f".write-{os.getpid()}"
+    path = folder / f".write-{socket.gethostname()}-{os.getpid()}"
     try:
         write_whole(path, bytes(1 << 20))
     except OSError as error:
