@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +19,8 @@ from mi2p.cluster import (
     joined,
     prepare_environment,
 )
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_a_users_own_settings_stay(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,3 +78,50 @@ def test_a_submitted_job_knows_that_it_is_one(monkeypatch: pytest.MonkeyPatch) -
     assert not in_job()
     monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
     assert in_job()
+
+
+SHIPPED = """
+import os
+import sys
+from pathlib import Path
+
+import ray
+from ray.cluster_utils import Cluster
+
+sys.path.insert(0, sys.argv[1])
+from mi2p.cluster import joined
+del sys.path[0]  # workers of this machine would find it there, too
+
+
+def found():
+    first = next(p for p in sys.path if Path(p, "mi2p").is_dir())
+    return first, Path(first, "mi2p/__init__.py").read_text(), os.environ["OMP_NUM_THREADS"]
+
+
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+with joined(cluster.address):
+    print(*ray.get(ray.remote(found).remote()))
+cluster.shutdown()
+"""
+
+
+@pytest.mark.slow
+def test_workers_get_the_package_of_the_driver(tmp_path: Path) -> None:
+    # Another version than what is installed, as after a change on the head alone.
+    shutil.copytree(ROOT / "mi2p", tmp_path / "mi2p")
+    (tmp_path / "mi2p/__init__.py").write_text('__version__ = "9.9"\n')
+    environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
+    environment.pop("PYTHONPATH", None)
+    done = subprocess.run(
+        [sys.executable, "-c", SHIPPED, str(tmp_path)],
+        cwd="/",
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    where, *version, threads = done.stdout.split()
+    assert "runtime_resources/py_modules_files" in where and threads == "1"
+    assert version == ["__version__", "=", '"9.9"']
