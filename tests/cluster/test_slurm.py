@@ -85,7 +85,7 @@ def batch(job: int, nodelist: str, *arguments: str) -> str:
 
 def remains(nodes: Hosts, name: str) -> str:
     """What a job left on a node: processes of Ray, sockets, its private folder."""
-    processes = nodes.run(name, "pgrep -x 'raylet|gcs_server'", check=False)
+    processes = nodes.run(name, "pgrep -x raylet; pgrep -x gcs_server", check=False)
     files = nodes.run(name, "ls -d /tmp/mi2p-* /mnt/shared/home/.mi2p-* 2>/dev/null", check=False)
     return processes + files
 
