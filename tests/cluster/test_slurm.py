@@ -43,7 +43,11 @@ import sys, time
 import ray
 
 ray.init(sys.argv[sys.argv.index("--address") + 1], log_to_driver=False)
-where = ray.remote(num_cpus=1, scheduling_strategy="SPREAD")(ray.util.get_node_ip_address)
+@ray.remote(num_cpus=1, scheduling_strategy="SPREAD")
+def where():
+    time.sleep(1)
+    return ray.util.get_node_ip_address()
+
 print("ran on", *sorted(set(ray.get([where.remote() for _ in range(8)]))), flush=True)
 if "--wait" in sys.argv:
     time.sleep(300)
@@ -81,7 +85,7 @@ def batch(job: int, nodelist: str, *arguments: str) -> str:
 
 def remains(nodes: Hosts, name: str) -> str:
     """What a job left on a node: processes of Ray, sockets, its private folder."""
-    processes = nodes.run(name, "pgrep -x 'raylet|gcs_server'", check=False)
+    processes = nodes.run(name, "pgrep -x raylet; pgrep -x gcs_server", check=False)
     files = nodes.run(name, "ls -d /tmp/mi2p-* /mnt/shared/home/.mi2p-* 2>/dev/null", check=False)
     return processes + files
 
