@@ -105,7 +105,8 @@ run_in() {  # NAME cmd
 }
 
 crash() { local n=$1 d=$H/$1; [ -f "$d/unshare.pid" ] || return 0
-  ip -n "$PFX-$n" link set eth0 down 2>/dev/null || true     # first: nobody hears that connections end
+  # first, so that nobody hears that connections end; at once, so that the host can be added again
+  ip -n "$PFX-sw" link del "p-$n" 2>/dev/null || true
   kill -9 "$(cat "$d/unshare.pid")" 2>/dev/null || true   # --kill-child: PID 1 of the namespace dies, and with it all
   for _ in $(seq 50); do [ -d "/proc/$(cat "$d/pid")" ] || break; sleep 0.1; done
   ip netns del "$PFX-$n" 2>/dev/null || true; rm -f "$d/unshare.pid" "$d/pid" "$d/ready"; }
@@ -118,7 +119,7 @@ case ${1:-} in
   link) ip -n "$PFX-$2" link set eth0 "$3" ;;
   crash) crash "$2" ;;
   __init) __init ;;
-  down) for d in "$H"/*/; do crash "$(basename "$d")"; done; ip netns del "$PFX-sw" 2>/dev/null || true; rm -rf "$H"; mkdir -p "$H" ;;
+  down) for d in "$H"/*/; do crash "$(basename "$d")"; ip netns del "$PFX-$(basename "$d")" 2>/dev/null || true; done; ip netns del "$PFX-sw" 2>/dev/null || true; rm -rf "$H"; mkdir -p "$H" ;;
   ls) for d in "$H"/*/; do echo "$(basename "$d") $(cat "$d/ip") pid=$(cat "$d/pid" 2>/dev/null || echo -)"; done ;;
   *) sed -n '2,20p' "$0"; exit 2 ;;
 esac

@@ -112,16 +112,11 @@ def test_a_host_that_was_cut_off_joins_again(cluster: Cluster, report: Report) -
     report(f"the host that was cut off is in again after {time.monotonic() - since:.1f} s more")
 
 
-def test_a_killed_process_a_drained_host_and_a_lost_head(
+def test_a_drained_host_a_lost_head_and_a_killed_process(
     cluster: Cluster, undisturbed: dict[str, bytes], report: Report
 ) -> None:
     sweep = Sweep(cluster, "head")
     sweep.start()
-    killed = sweep.kill_trial("h4")
-    since = time.monotonic()
-    seconds = sweep.recovered((killed,), since=since)[killed]
-    report(f"process killed: its trial reported again after {seconds:.1f} s")
-
     # What a drained host runs goes on; it stands still, so that it is there to the end.
     drained = sweep.until(lambda: sweep.on_host("h3"))
     cluster.hosts.run("h3", f"kill -STOP {sweep.held('h3')[drained]}")
@@ -142,10 +137,15 @@ def test_a_killed_process_a_drained_host_and_a_lost_head(
     sweep.start()
     sweep.until(lambda: len(sweep.rows()) > len(before))
     report(f"head powered off: the next trial is done after {time.monotonic() - since:.1f} s")
+
+    killed = sweep.kill_trial("h4")
+    since = time.monotonic()
+    seconds = sweep.recovered((killed,), since=since)[killed]
+    report(f"process killed: its trial reported again after {seconds:.1f} s")
     sweep.finish()
     assert len(sweep.rows()) == NUM_TRIALS
     assert sweep.bits() == undisturbed
-    assert kinds(sweep, killed)[0] == "process"
+    assert "process" in kinds(sweep, killed)
 
 
 def give_notice(cluster: Cluster, name: str) -> None:
