@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from ray import tune
 from ray.exceptions import RayActorError, RayTaskError
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
@@ -72,14 +73,25 @@ class Referee(FIFOScheduler):
     def __init__(self, listener: Listener) -> None:
         super().__init__()
         self.listener = listener
+        self.resumed: list[Any] = []
+        """Trials that lost their worker and may wait for another."""
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing, as of `Feed`."""
         return {}
 
-    def choose_trial_to_run(self, tune_controller: Any) -> None:
-        """None in particular: Tune starts those that wait by itself. To choose, its scheduler
-        would look at all trials there ever were, at each step."""
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        """A trial that lost its worker, before those that have not begun; else None in particular.
+
+        Tune starts those that wait by itself. Its own scheduler would look at all trials there
+        ever were, at each step.
+        """
+        self.resumed = [trial for trial in self.resumed if trial.status == Trial.PENDING]
+        return self.resumed[0] if self.resumed else None
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """It may go on: Tune says so, or ends it, after this."""
+        self.resumed = [*(t for t in self.resumed if t.status == Trial.PENDING), trial]
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> str:
         # Tune repeats the last result when a function ends, and adds keys of its own.

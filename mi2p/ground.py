@@ -135,7 +135,8 @@ def look_around(
     if skew > SKEW_SECONDS:
         console.print(
             f"note: clocks of the cluster differ by {skew:.0f} s; nothing but the times of curves "
-            "depends on them"
+            "depends on them",
+            soft_wrap=True,
         )
     return answers
 

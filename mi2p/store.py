@@ -34,7 +34,7 @@ METRICS = ("loss", "accuracy", "macro_f1", "micro_f1", "weighted_f1")
 ENVIRONMENT = (
     "data_fingerprint", "weights", "device", "precision", "torch_version", "code_version"
 )  # fmt: skip
-COUNTS = ("parameters", "added_parameters", "images_left_out")
+COUNTS = ("parameters", "added_parameters", "images_left_out", "processes")
 
 TUNED = ("val/threshold", "test/macro_f1_tuned", "test/micro_f1_tuned")
 """Multi-label metrics at a threshold tuned on validation, beside those at 0.5."""

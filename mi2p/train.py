@@ -275,5 +275,6 @@ class Run:
             "parameters": sum(p.numel() for p in self.model.trained_parameters()),
             "added_parameters": added,
             "images_left_out": int((~self.inputs.usable).sum()),
+            "processes": self.team.size,
             "seconds": self.seconds,
         }

@@ -115,6 +115,21 @@ def test_the_listener_decides_what_is_stopped() -> None:
     assert len(listener.heard) == 2
 
 
+def test_trials_that_lost_their_worker_go_first() -> None:
+    referee = Referee(Listener())
+    first, second, over = (trial(status=status) for status in ("RUNNING", "RUNNING", "RUNNING"))
+    assert referee.choose_trial_to_run(None) is None
+    for each in (first, second, over):
+        referee.on_trial_error(None, each)
+        each.status = "PENDING"
+    over.status = "ERROR"  # it will not go on
+    assert referee.choose_trial_to_run(None) is first
+    first.status = "RUNNING"
+    assert referee.choose_trial_to_run(None) is second
+    second.status = "TERMINATED"
+    assert referee.choose_trial_to_run(None) is None and referee.resumed == []
+
+
 def test_the_clock_stops_all_trials_together() -> None:
     up, ticks = [False], []
     clock = Clock(lambda: up[0], lambda: ticks.append(1))
