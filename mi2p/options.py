@@ -74,7 +74,7 @@ class SweepOptions(DataOptions):
     accelerator: str | None = None
     """Model of GPU that trials must have, as `ray status` names it: A10G, A100, ..."""
     device: Literal["auto", "cpu"] = "auto"
-    """cpu: train on CPUs, even where trials are given GPUs."""
+    """Auto takes the GPUs that trials are given; cpu trains on CPUs all the same."""
     max_concurrent: int = 0
     """Trials at a time; 0 runs as many as fit."""
     remote: str | None = None

@@ -51,7 +51,7 @@ def test_a_disk_that_takes_no_more_is_told_as_such(kept: Checkpoints, size: int)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
     try:
         with pytest.raises((OSError, RuntimeError)) as told:
-            kept.save({"epoch": 3, "w": torch.zeros(size)}, best=None)
+            kept.save({**state(3, best=1), "large": torch.zeros(size)}, best=None)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     chain: list[BaseException] = [told.value]

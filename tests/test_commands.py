@@ -133,7 +133,7 @@ def test_each_option_is_told_or_left_out_on_purpose() -> None:
     assert OF_ONE_RUN | OF_THE_ROW <= names and not OF_ONE_RUN & OF_THE_ROW
     # A new option must be thought of: does it change what a row is, or where it runs?
     assert names - OF_ONE_RUN - OF_THE_ROW == CHANGED.keys() - OF_ONE_RUN - OF_THE_ROW | {
-        *("weights", "results", "address", "smoke"),
+        *("weights", "results", "remote", "address", "accelerator", "device", "smoke"),
         *("view", "clean", "fix_mojibake", "text_field", "splits"),
     }
 

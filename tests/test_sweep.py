@@ -313,7 +313,7 @@ class Scene:
         self.ran: list[str] = []
         monkeypatch.setattr(training, "run", self.run)
         monkeypatch.setattr(training, "prepared", lambda *_: nullcontext())
-        monkeypatch.setattr(training, "check_trials", lambda *_: None)
+        monkeypatch.setattr(training, "check_trials", lambda *_: {})
         monkeypatch.setattr(training, "find_inputs", lambda *_, **__: (folder, None))
 
     def run(self, *given: Any, **more: Any) -> End:

@@ -9,7 +9,7 @@ the second time.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from typing import Any
 
@@ -86,16 +86,23 @@ def _recomputed(part: nn.Module, model: nn.Module) -> Callable[..., Any]:
 
 def _contexts(part: nn.Module) -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
     """Those of the forward pass and of its repetition."""
-    return nullcontext(), _as_before(_BuffersAsBefore(part), *WholePart.active[-1:])
+    return nullcontext(), _Inside(_BuffersAsBefore(part), *WholePart.active[-1:])
 
 
-@contextmanager
-def _as_before(*contexts: AbstractContextManager[Any]) -> Iterator[None]:
-    """Inside of all of them."""
-    with ExitStack() as stack:
-        for context in contexts:
-            stack.enter_context(context)
-        yield
+class _Inside(AbstractContextManager[None]):
+    """Inside of all of some contexts, as often as the backward pass is repeated."""
+
+    def __init__(self, *contexts: AbstractContextManager[Any]) -> None:
+        self.contexts = contexts
+
+    def __enter__(self) -> None:
+        with ExitStack() as stack:
+            for context in self.contexts:
+                stack.enter_context(context)
+            self.entered = stack.pop_all()
+
+    def __exit__(self, *error: Any) -> None:
+        self.entered.__exit__(*error)
 
 
 class _BuffersAsBefore(AbstractContextManager[None]):
