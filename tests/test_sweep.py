@@ -120,6 +120,28 @@ def test_the_same_command_again_runs_nothing(undisturbed: Path, drawings: Path) 
 
 
 @pytest.mark.slow
+def test_results_may_go_through_a_bucket(
+    undisturbed: Path, drawings: Path, tmp_path: Path
+) -> None:
+    """As on nodes that share no folder; and then from another machine, which has nothing yet."""
+    rows = ("--rows", "me_cnn-1", "bert", "--remote", (tmp_path / "bucket").as_uri())
+    for name, told in (("one", "2 to run"), ("other", "2 done, 0 failed, 0 to run")):
+        folder = tmp_path / name
+        done = run(command(drawings, folder, *rows), folder)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert told in done.stdout
+        assert len(finished(folder)) == 2
+        for kind in ("predictions", "epochs"):
+            for path in (folder / "results" / kind).iterdir():
+                assert (
+                    path.read_bytes() == (undisturbed / "results" / kind / path.name).read_bytes()
+                )
+    left = {path.name for path in (tmp_path / "bucket").iterdir()}
+    assert "trials" in left and not any((tmp_path / "bucket/checkpoints").rglob("*.pt"))
+    assert table(tmp_path / "one") == table(tmp_path / "other")
+
+
+@pytest.mark.slow
 def test_table_6_with_tiny_forms_of_its_backbones(drawings: Path, tmp_path: Path) -> None:
     script = str(ROOT / "sweeps/ablation_backbones.py")
     done = run([sys.executable, script, *command(drawings, tmp_path)[2:]], tmp_path)
