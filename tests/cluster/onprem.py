@@ -138,8 +138,13 @@ class Sweep(Watched):
         return wait(look, self.log.read_text)
 
     def on_host(self, name: str) -> str | None:
-        """The trial that a host runs, once it has kept a checkpoint there; None without one."""
-        return next((each for each in self.held(name) if each in self.checkpoints()), None)
+        """A trial that a host runs and that has kept its first checkpoint, so that the rest of it
+        is still to come; None without one."""
+        kept = self.checkpoints()
+        begun = (each for each in self.held(name) if each in kept)
+        folders = {each: self.results / "checkpoints" / each for each in begun}
+        first = (each for each, at in folders.items() if not (at / "previous.pt").exists())
+        return next(first, None)
 
     def held(self, name: str) -> dict[str, int]:
         """The trials whose locks processes of a host have open, and the process's number there."""
