@@ -68,8 +68,8 @@ class SharedTrial:
         """Nothing: the folder is shared."""
 
     def finish(self) -> None:
-        """Nothing but the checkpoint is left to be done with."""
-        self.store.forget_checkpoint(self.trial_id)
+        """All is where it belongs; what was kept until now goes."""
+        self.store.forget(self.trial_id)
 
 
 def attempt_at(store: Store, trial_id: str) -> Attempt:

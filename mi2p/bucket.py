@@ -5,6 +5,7 @@ Nothing here locks: who writes an object last wins.
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 import time
@@ -217,7 +218,8 @@ def _told(what: str, error: OSError) -> OSError:
     """The error to raise: what failed, what is required, and what the file system said."""
     text = masked(" ".join(str(error).split()))
     told = OSError(f"{what}: {_advice(text) or _first(_HINTS, text)} ({text})")
-    told.errno = error.errno
+    # Those of object stores have no number. None is an error of the trial that met it.
+    told.errno = error.errno or errno.EIO
     return told
 
 

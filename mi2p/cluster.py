@@ -20,6 +20,11 @@ WORKER_ENVIRONMENT = {
     # A trial is one thread; a machine runs as many trials as it has cores.
     "OMP_NUM_THREADS": "1",
     "TQDM_DISABLE": "1",
+    # A trial that is stopped ends after what it does: a step, a checkpoint on its way to a bucket,
+    # processes on other GPUs. A worker that is not done in this time takes the next trial with it.
+    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "300",
+    # A trial on several GPUs waits for a node that has them; an autoscaler may need long.
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": str(7 * 24 * 3600),
 }
 
 PRIVATE = "local"

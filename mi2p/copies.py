@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,10 @@ class _Receiver:
         return open_store(path, verify=True) is None
 
     def begin(self, name: str) -> None:
+        # What was not finished, for a write that failed, must not get its name now.
+        with suppress(ConnectionAbortedError):
+            self.writing.__exit__(ConnectionAbortedError, ConnectionAbortedError(name), None)
+        self.writing = ExitStack()
         partial = self.writing.enter_context(whole(self.folder / name))
         self.file = self.writing.enter_context(partial.open("wb"))
 

@@ -58,11 +58,11 @@ def fit_together(
     storage = Path(places.results) / "ray" / "train"
     name = f"{spec.trial_id}-{uuid4().hex[:8]}"  # a run of that name would be gone on with
     config = {"spec": spec.to_dict(), "places": asdict(places), "folder": str(folder)}
-    records = _queue_here()
+    records, heard = _queue_here(), _queue_here()
     with ThreadPoolExecutor(1) as thread:
         trainer = TorchTrainer(
             _work,
-            train_loop_config={**config, "records": records},
+            train_loop_config={**config, "records": records, "heard": heard},
             torch_config=TorchConfig(backend="nccl" if places.gpu else "gloo"),
             scaling_config=train.ScalingConfig(
                 num_workers=request.workers,
@@ -74,12 +74,14 @@ def fit_together(
                 name=name,
                 storage_path=str(storage),
                 # Who calls decides whether a trial is tried again.
-                failure_config=train.FailureConfig(max_failures=0, max_preemption_failures=0),
+                failure_config=train.FailureConfig(
+                    max_failures=0, max_preemption_failures=0, controller_failure_limit=0
+                ),
                 logging_config=train.LoggingConfig(log_level="ERROR"),
             ),
         )
         done = thread.submit(trainer.fit)
-        listener = Listener(records, on_epoch)
+        listener = Listener(records, heard, on_epoch)
         try:
             listener.listen(done)
             outcome: Outcome = done.result().return_value
@@ -88,6 +90,7 @@ def fit_together(
         finally:
             listener.end_workers()
             records.shutdown(force=True)
+            heard.shutdown(force=True)
             done.exception()
             shutil.rmtree(storage / name, ignore_errors=True)
     return outcome
@@ -99,12 +102,14 @@ def _work(config: Mapping[str, Any]) -> Outcome | None:
 
     first = train.get_context().get_world_rank() == 0
     records: Queue = config["records"]
+    heard: Queue = config["heard"]
     if first:
         records.put(get_current_placement_group())
 
     def tell(record: dict[str, float], checkpoint: Path | None) -> None:
-        if first:
+        if first:  # the others wait for this one in the next step
             records.put((record, checkpoint))
+            heard.get()
 
     runtime = Places(**config["places"]).runtime(Path(config["folder"]))
     outcome = fit(TrialSpec.from_dict(config["spec"]), runtime, tell)
@@ -118,10 +123,13 @@ def _queue_here() -> Queue:
 
 
 class Listener:
-    """The caller's end of the queue: first comes where the workers are, then their records."""
+    """The caller's end of two queues: first comes where the workers are, then their records.
 
-    def __init__(self, records: Queue, on_epoch: OnEpoch | None) -> None:
-        self.records, self.on_epoch = records, on_epoch
+    Each record is answered when it was told: nothing is trained that nobody wants any more.
+    """
+
+    def __init__(self, records: Queue, heard: Queue, on_epoch: OnEpoch | None) -> None:
+        self.records, self.heard, self.on_epoch = records, heard, on_epoch
         self.group: PlacementGroup | None = None
 
     def listen(self, done: Future[Any]) -> None:
@@ -141,8 +149,10 @@ class Listener:
     def _hear(self, message: Any) -> None:
         if isinstance(message, PlacementGroup):
             self.group = message
-        elif self.on_epoch is not None:
-            self.on_epoch(*message)
+        else:
+            if self.on_epoch is not None:
+                self.on_epoch(*message)
+            self.heard.put(None)
 
 
 def cause_of(error: TrainingFailedError) -> Exception:

@@ -23,14 +23,13 @@ def record_error(
     folder = store.folder / "errors"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{spec.trial_id}.txt").write_text(text, encoding="utf-8")
-    record = store.record(spec.trial_id)
+    faults = store.record(spec.trial_id).text()
     row = trial_row(
         spec,
         status="error",
         metrics=metrics,
-        environment={"faults": record.text()},
+        environment={"faults": faults},
         error="".join(lines) or "the worker died",
     )
     store.write_trial(row)
-    record.remove()
     return row

@@ -19,7 +19,8 @@ from typing import Any, Literal
 
 from mi2p.files import write_whole
 
-Kind = Literal["node", "process", "storage", "driver"]
+Kind = Literal["node", "process", "storage", "driver", "apart"]
+"""`apart`: a node does not see what the driver sees. No trial goes on there."""
 
 MOST: Mapping[str, int] = {"node": 20, "process": 2, "storage": 2}
 """Faults of a kind after which a trial still goes on. A machine that is lost is seldom a trial's
@@ -55,7 +56,8 @@ def of_lost_actor(message: str, *, preempted: bool) -> Fault:
     where = f" {found.group(1)}" if found else ""
     if preempted:
         return Fault(kind="node", what=f"node{where} was taken back")
-    if re.search(r"\bnode\b.*\b(died|dead|terminated|unreachable)", message):
+    # Out of reach for a while, it is mostly the network that is gone.
+    if re.search(r"\bnode\b.*\b(died|dead|terminated|unreachable)|unavailable", message):
         return Fault(kind="node", what=f"node{where} was lost")
     return Fault(kind="process", what=f"the process on{where or ' its node'} died")
 

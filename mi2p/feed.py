@@ -14,6 +14,8 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from mi2p.faults import Fault, of_lost_actor, of_storage
+from mi2p.lease import LeaseLostError
+from mi2p.nodes import NotShared
 from mi2p.spec import TrialSpec
 
 
@@ -26,8 +28,8 @@ class Listener(Protocol):
     def reported(self, trial_id: str, record: Mapping[str, Any]) -> bool:
         """A trial finished an epoch; whether it is to be stopped."""
 
-    def interrupted(self, trial_id: str, fault: Fault | None) -> None:
-        """A trial's worker is gone and another one will go on; None: the trial itself raised."""
+    def interrupted(self, trial_id: str, fault: Fault) -> None:
+        """A trial's worker is gone, or raised, and another one will go on."""
 
     def ended(self, trial_id: str, reason: str | None) -> None:
         """A trial is over; `reason` says why one has failed whose process died or raised."""
@@ -146,19 +148,22 @@ class Clock(tune.Stopper):
         return self.is_up()
 
 
-def fault_of(error: BaseException | None) -> Fault | None:
-    """What an error tells of the machine that a trial was on; None: nothing, the trial raised it.
-
-    An error that nobody can read is taken for the process's death.
-    """
+def fault_of(error: BaseException | None) -> Fault:
+    """What ended a worker. An error that nobody can read is taken for the process's death."""
     cause = error.cause if isinstance(error, RayTaskError) else error
     if isinstance(cause, RayActorError):
         return of_lost_actor(str(cause), preempted=cause.preempted)
+    if isinstance(cause, NotShared):
+        return Fault(kind="apart", what=str(cause))
     if of_storage(cause):
         return Fault(kind="storage", what=str(cause))
-    if isinstance(error, RayTaskError):
-        return None
-    return Fault(kind="process", what=str(cause) if cause else "the process died")
+    if isinstance(cause, LeaseLostError):
+        return Fault(kind="node", what=str(cause))
+    return Fault(kind="process", what=repr(cause) if cause else "the process died")
+
+
+UNREADABLE = (OSError, ValueError, TypeError, LookupError, AttributeError, ImportError, EOFError)
+"""What a pickled error is known to raise that is damaged, or of a class that is not here."""
 
 
 def _error_of(trial: Any) -> BaseException | None:
@@ -166,7 +171,7 @@ def _error_of(trial: Any) -> BaseException | None:
     try:
         with open(trial.pickled_error_file, "rb") as file:
             error: BaseException = pickle.load(file)
-    except (OSError, TypeError, pickle.UnpicklingError, AttributeError, ImportError):
+    except (*UNREADABLE, pickle.UnpicklingError):
         return None
     return error
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,17 @@ from rich.console import Console
 
 from mi2p.cluster import in_job, is_private, joined, keep_coordinator_here, prepare_environment
 from mi2p.files import write_whole
-from mi2p.nodes import SHARED, SKEW_SECONDS, Answer, Memory, alive, memory_of, offer, survey
+from mi2p.nodes import (
+    SHARED,
+    SKEW_SECONDS,
+    Answer,
+    Memory,
+    alive,
+    memory_of,
+    offer,
+    survey,
+    wait_for_node,
+)
 from mi2p.options import SweepOptions
 from mi2p.placement import Offer, Request, request_of
 from mi2p.preparation import absolute_cache, prepare_stores
@@ -69,10 +80,11 @@ class Room:
         if time.monotonic() > self._asked + REFRESH_SECONDS:
             now = replace(self.offer, nodes=alive())
             self._slots, self._asked = now.slots(self.request), time.monotonic()
+        if self.offer.unknown:  # nodes come for those that wait
+            return self.most or self._slots + WAITING
         if self.most or self.request.workers > 1:
             return min(self._slots, self.most or self._slots)
-        # An autoscaler starts nodes for those that wait.
-        return self._slots + (WAITING if self.offer.grows else min(self._slots, WAITING))
+        return self._slots + min(self._slots, WAITING)
 
 
 @contextmanager
@@ -116,7 +128,11 @@ def identity_of(results: Path) -> str:
     """A results folder's own name, by which a node tells whether it sees that folder."""
     path = results / ".id"
     if not path.exists():
-        write_whole(path, f"{uuid.uuid4().hex}\n")
+        own = write_whole(results / f".id-{uuid.uuid4().hex}", f"{uuid.uuid4().hex}\n")
+        # Of two that begin at once one gives the name, whole.
+        with suppress(FileExistsError):
+            os.link(own, path)
+        own.unlink()
     return path.read_text(encoding="utf-8").strip()
 
 
@@ -129,6 +145,9 @@ def look_around(
     """
     if len(offered.nodes) < 2 and not request.gpus:
         return []
+    if request.gpus and not any(request.fits(node) for node in offered.nodes):
+        with console.status("waiting for a node with GPUs"):
+            wait_for_node(request)
     answers = survey(request, place_of(options), identity)
     check_answers(options, answers)
     skew = max((answer.skew for answer in answers), default=0.0)
@@ -216,6 +235,13 @@ def tell_price(
     from mi2p.pricing import bytes_of_stores, price, print_price, shapes
     from mi2p.spread import probe_all
 
+    if ground.request.workers > 1:
+        console.print(
+            "no price: trials on several GPUs are not probed. --gpus-per-trial 1 prices the same "
+            "work on one",
+            soft_wrap=True,
+        )
+        return
     with console.status("probing"):
         probes, startup = probe_all(shapes(specs), ground)
     found = price(

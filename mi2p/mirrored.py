@@ -48,9 +48,10 @@ class MirroredStore(Store):
 
     def hand_over(self, trial_id: str) -> None:
         self.remote.push_results(self, trial_id)
+        self.remote.pull_curves(self, trial_id)
 
-    def forget_checkpoint(self, trial_id: str) -> None:
-        super().forget_checkpoint(trial_id)
+    def forget(self, trial_id: str) -> None:
+        super().forget(trial_id)
         self.remote.forget_checkpoint(trial_id)
 
     def discard_error(self, trial_id: str) -> None:

@@ -120,7 +120,7 @@ def survey(request: Request, place: str, identity: str) -> list[Answer]:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    asked, sent = [], time.time()
+    asked, sent = {}, time.time()
     for node in ray.nodes():
         if node["Alive"]:
             has_gpus = bool(request.gpus) and node["Resources"].get("GPU", 0) > 0
@@ -128,21 +128,34 @@ def survey(request: Request, place: str, identity: str) -> list[Answer]:
             task = ray.remote(num_cpus=0, max_retries=0)(_answer).options(
                 scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             )
-            asked.append(task.remote(place, identity, has_gpus))
+            asked[node["NodeID"]] = task.remote(place, identity, has_gpus)
     return list(_answers(asked, sent))
 
 
-def _answers(asked: Iterable[Any], sent: float) -> Iterator[Answer]:
+def wait_for_node(request: Request) -> None:
+    """Until there is a node on which a process of such a trial is placed, and has run."""
+    import ray
+
+    others = dict(request.process)
+    task = ray.remote(max_retries=-1)(platform.node).options(
+        num_cpus=others.pop("CPU"), num_gpus=others.pop("GPU", 0), resources=others
+    )
+    ray.get(task.remote())
+
+
+def _answers(asked: Mapping[str, Any], sent: float) -> Iterator[Answer]:
     import ray
 
     deadline = time.monotonic() + ANSWER_SECONDS
-    for reference in asked:
+    for name, reference in asked.items():
         try:
             given: Answer = ray.get(reference, timeout=max(1.0, deadline - time.monotonic()))
         except ray.exceptions.RayTaskError as error:
             raise RuntimeError(f"a node cannot run mi2p: {error.cause!r}") from error
-        except ray.exceptions.RayError:  # a node that died, or that does not answer
-            continue
+        except ray.exceptions.RayError as error:
+            if not any(node["NodeID"] == name and node["Alive"] for node in ray.nodes()):
+                continue  # it died meanwhile
+            raise RuntimeError(f"node {name} runs no task: {error}") from error
         yield replace(given, skew=max(0.0, given.now - time.time(), sent - given.now))
 
 
@@ -157,6 +170,10 @@ def _answer(place: str, identity: str, has_gpus: bool) -> Answer:
         offers_gpus=has_gpus,
         gpus=_gpus() if has_gpus else (),
     )
+
+
+class NotShared(OSError):
+    """This node does not see the results that the driver sees."""
 
 
 def shares(place: str, identity: str) -> bool:

@@ -27,9 +27,11 @@ SPARE = 0.1
 PARTS = (0.25, 0.5)
 """Of a GPU, that are proposed, the smallest first."""
 
-COORDINATOR_CPUS = 0.01
-"""Of the process that waits for those of a trial on several GPUs. They leave it that much: a node
-whose CPUs are as many as its GPUs holds as many trials."""
+COORDINATOR_CPUS = 0.001
+"""Of the process that waits for those of a trial on several GPUs."""
+TOGETHER_CPUS = 0.98
+"""Of each of these: a node whose CPUs are as many as its GPUs holds as many trials, and dozens of
+the processes that wait."""
 
 Resources = Mapping[str, float]
 """Amounts by Ray's names: CPU, GPU, memory, accelerator_type:A10G, ..."""
@@ -65,7 +67,7 @@ class Request:
     def process(self) -> dict[str, float]:
         """Resources of each of these processes."""
         gpu = min(self.gpus, 1.0)
-        cpu = 1.0 if self.workers == 1 else 1.0 - COORDINATOR_CPUS
+        cpu = 1.0 if self.workers == 1 else TOGETHER_CPUS
         return {"CPU": cpu} | ({"GPU": gpu} if gpu else {}) | self._touched
 
     @property
@@ -107,6 +109,11 @@ class Offer:
     """Whether an autoscaler adds nodes, perhaps of types that nobody here knows."""
 
     @property
+    def unknown(self) -> bool:
+        """Whether nodes may come of which nothing is known."""
+        return self.grows and not self.types
+
+    @property
     def gpus(self) -> float:
         """On all nodes, or on those that may come if there are none yet."""
         here = sum(node.get("GPU", 0) for node in self.nodes)
@@ -140,14 +147,15 @@ class Offer:
             return
         if any(request.fits(kind.resources) for kind in self.types if kind.most):
             return
-        if self.grows and not self.types:
+        if self.unknown:
             return
         raise ValueError(
             f"a trial must fit on one node, but none can ever hold {_asked(request)}: "
-            f"{self._told()}"
+            f"{self.told()}"
         )
 
-    def _told(self) -> str:
+    def told(self) -> str:
+        """What there is, and what may come."""
         told = [f"the cluster has {_counted(self.nodes)}"]
         for kind in self.types:
             told.append(f"it may start {kind.most} x {_node(kind.resources)} ({kind.name})")
@@ -172,6 +180,13 @@ def request_of(gpus: float | None, accelerator: str | None, offer: Offer) -> Req
 
     Without a number of GPUs it is one where the cluster has any, or if a model of them is named.
     """
+    if gpus is None and not accelerator:
+        alone = not any(Request().fits(node) for node in offer.nodes)
+        if offer.unknown and alone:
+            raise ValueError(
+                "--gpus-per-trial must be given while a cluster has no node that runs trials and "
+                f"nobody here can tell which will come: {offer.told()}"
+            )
     if gpus is None:
         gpus = 1.0 if accelerator or offer.gpus else 0.0
     request = Request(gpus=gpus, accelerator=accelerator)

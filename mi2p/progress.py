@@ -156,9 +156,9 @@ class Progress:
             self.running[trial_id] = (self.running[trial_id][0], record)
 
     def interrupted(self, job: Job, what: str) -> None:
-        """A trial lost its worker; `what` says how."""
+        """A trial lost its worker; `what` says how, and whether it goes on."""
         self.running.pop(job.spec.trial_id, None)
-        told = f"interrupted: {job.label}: {what}; it will go on"
+        told = f"interrupted: {job.label}: {what}"
         self.console.print(told, markup=False, soft_wrap=True)
 
     def ended(self, job: Job, row: Mapping[str, Any]) -> None:

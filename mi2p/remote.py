@@ -79,6 +79,11 @@ class Remote:
                 if there.get(key) != path.stat().st_size:
                     self.bucket.put(key, path)
 
+    def pull_curves(self, store: Store, trial_id: str) -> None:
+        """Copy the trial's TensorBoard events."""
+        for key in self.bucket.list(f"tensorboard/{trial_id}"):
+            self.bucket.fetch(key, store.folder / "tensorboard" / key.split("/", 2)[2])
+
     def push_results(self, store: Store, trial_id: str) -> None:
         """Write what a trial left in `store`, its row last; `FileNotFoundError` without a row.
 
@@ -115,8 +120,7 @@ class Remote:
                 self.bucket.fetch(key, store.folder / key)
             except FileNotFoundError:
                 continue  # a failed trial has no predictions, and a finished one no error
-        for key in self.bucket.list(f"tensorboard/{trial_id}"):
-            self.bucket.fetch(key, store.folder / "tensorboard" / key.split("/", 2)[2])
+        self.pull_curves(store, trial_id)
         write_whole(store.folder / _row(trial_id), row)
         return True
 
@@ -191,6 +195,7 @@ class RemoteTrial:
         """Hand over what is in `scratch`, the row too; LeaseLostError as in `after_epoch`."""
         self.lease.check()
         self.remote.push_results(self.scratch, self.trial_id)
+        self.scratch.forget(self.trial_id)
         self.remote.forget_checkpoint(self.trial_id)
 
     def __exit__(

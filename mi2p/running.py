@@ -77,7 +77,8 @@ def run(
             tune_config=tune.TuneConfig(
                 search_alg=feed,
                 num_samples=-1,
-                reuse_actors=True,
+                # Who waits for the processes of a trial starts in no time, and ends with them.
+                reuse_actors=ground.request.workers == 1,
                 scheduler=Referee(heard),
                 trial_dirname_creator=lambda trial: str(trial.trial_id),
             ),
@@ -146,7 +147,7 @@ class _Heard:
                 self.stopped.add(trial_id)
         return trial_id in self.stopped
 
-    def interrupted(self, trial_id: str, fault: Fault | None) -> None:
+    def interrupted(self, trial_id: str, fault: Fault) -> None:
         with self._kept():
             self._interrupted(trial_id, fault)
 
@@ -161,43 +162,55 @@ class _Heard:
         except Exception as error:  # noqa: BLE001
             self.broken = self.broken or error
 
-    def _interrupted(self, trial_id: str, fault: Fault | None) -> None:
+    def _interrupted(self, trial_id: str, fault: Fault) -> None:
         """Tune starts the trial again; it finds its row there if it is to go no further."""
-        if fault is None or self.store.fetched(trial_id) is not None:
+        if self.store.fetched(trial_id) is not None:  # what it raised is its result
             return
         check_writable(self.store.folder)
+        if fault.kind == "apart":
+            raise RuntimeError(fault.what)
         job, record = self.out[trial_id], self.store.record(trial_id)
         metrics = self.last.get(trial_id, {})
         record.add(fault, int(metrics.get("epoch", 0)))
-        self.progress.interrupted(job, fault.what)
         reason = record.too_many()
+        self.progress.interrupted(job, reason or f"{fault.what}; it will go on")
         if reason is not None:
-            record_error(self.store, job.spec, reason, metrics)
-            self.store.hand_over(trial_id)
+            self._failed(job, reason)
+
+    def _failed(self, job: Job, reason: str) -> dict[str, Any]:
+        metrics = self.last.get(job.spec.trial_id, {})
+        row = record_error(self.store, job.spec, reason, metrics)
+        self._hand_over(job)
+        return row
+
+    def _hand_over(self, job: Job) -> None:
+        self.store.hand_over(job.spec.trial_id)
+        self.store.forget(job.spec.trial_id)
 
     def _ended(self, trial_id: str, reason: str | None) -> None:
         job, row = self.out.pop(trial_id), self.store.fetched(trial_id)
-        metrics = self.last.pop(trial_id, {})
         if row is None and reason is not None:  # its process died: no one else can write a row
             check_writable(self.store.folder)
-            row = record_error(self.store, job.spec, reason, metrics)
-            self.store.hand_over(trial_id)
+            row = self._failed(job, reason)
         elif row is None and trial_id in self.stopped:
-            row = self._pruned(job, metrics)
+            row = self._pruned(job)
         elif row is None:  # written where the driver cannot see it; a row of ours would be false
             there = f"its row is not in {self.store.folder}"
             row = {"status": "error", "error": f"{there}: {SHARED}"}
+        self.last.pop(trial_id, None)
         self.source.ended(trial_id, row)
         self.progress.ended(job, row)
 
-    def _pruned(self, job: Job, metrics: Mapping[str, Any]) -> dict[str, Any]:
-        record = self.store.record(job.spec.trial_id)
-        faults = {"faults": record.text()}
-        row = trial_row(job.spec, status="pruned", metrics=metrics, environment=faults)
+    def _pruned(self, job: Job) -> dict[str, Any]:
+        trial_id = job.spec.trial_id
+        row = trial_row(
+            job.spec,
+            status="pruned",
+            metrics=self.last.get(trial_id, {}),
+            environment={"faults": self.store.record(trial_id).text()},
+        )
         self.store.write_trial(row)
-        self.store.hand_over(job.spec.trial_id)
-        record.remove()
-        self.store.forget_checkpoint(job.spec.trial_id)
+        self._hand_over(job)
         return row
 
 

@@ -42,15 +42,15 @@ def epoch_batches(train: TrainSpec, rows: NDArray[np.int64]) -> list[list[NDArra
     return [np.array_split(batch, -(-len(batch) // largest)) for batch in batches]
 
 
-def check_shares(train: TrainSpec, examples: int, team: Team) -> None:
+def check_shares(train: TrainSpec, examples: int, processes: int) -> None:
     """Every part of every batch has an example for each process; else `ValueError`."""
     parts = [part for batch in epoch_batches(train, np.arange(examples)) for part in batch]
     fewest = min(map(len, parts))
     require(
-        fewest >= team.size,
+        fewest >= processes,
         f"a trial's processes (GPUs) <= examples of the smallest part of a batch, here {fewest}: "
         f"1 to {fewest} are legal, or a larger batch_size or micro_batch",
-        processes=team.size,
+        processes=processes,
         batch_size=train.batch_size,
         micro_batch=train.micro_batch,
         examples=examples,

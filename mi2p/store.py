@@ -166,9 +166,10 @@ class Store:
         """Where a trial keeps its checkpoints until its row is written."""
         return self.folder / "checkpoints" / trial_id
 
-    def forget_checkpoint(self, trial_id: str) -> None:
-        """Delete the checkpoints of a trial, if there are any."""
+    def forget(self, trial_id: str) -> None:
+        """Delete what is kept of a trial until its row is there: checkpoints, and its record."""
         shutil.rmtree(self.checkpoints(trial_id), ignore_errors=True)
+        self.record(trial_id).remove()
 
     def write_epochs(self, trial_id: str, history: Iterable[Mapping[str, float]]) -> None:
         """Write a record per epoch."""

@@ -82,7 +82,7 @@ def begin(spec: TrialSpec, runtime: Runtime) -> Run:
     team = Team.current()
     device = runtime.make_deterministic()
     inputs = prepare(spec.data, spec.model, runtime)
-    check_shares(spec.train, len(inputs.rows("train")), team)
+    check_shares(spec.train, len(inputs.rows("train")), team.size)
     model = build(
         spec,
         len(inputs.dataset.classes),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-import errno
 import gc
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from mi2p.attempt import Attempt, attempt_at, worker_store
 from mi2p.failures import record_error
 from mi2p.faults import of_storage
 from mi2p.lease import LeaseLostError
-from mi2p.nodes import SHARED, shares
+from mi2p.nodes import SHARED, NotShared, shares
 from mi2p.placement import COORDINATOR_CPUS, Request
 from mi2p.spec import TrialSpec
 from mi2p.store import Store, trial_row
@@ -105,12 +105,14 @@ def execute(
     """
     place = places.remote or places.results
     if places.identity and not shares(place, places.identity):
-        raise OSError(errno.ENXIO, f"{place} on this node is another place: {SHARED}")
+        raise NotShared(f"{place} on {socket.gethostname()} is another place: {SHARED}")
     store = places.store()
     with attempt_at(store, spec.trial_id) as attempt:
-        if not attempt.is_over():
-            store.record(spec.trial_id).begins()
-            _train(spec, label, places, store, attempt, report)
+        if attempt.is_over():
+            store.forget(spec.trial_id)  # of a worker that died after it had written the row
+            return
+        store.record(spec.trial_id).begins()
+        _train(spec, label, places, store, attempt, report)
 
 
 def _train(
@@ -178,16 +180,15 @@ def _write(store: Store, spec: TrialSpec, outcome: Outcome) -> None:
             )
         ],
     )
-    record = store.record(spec.trial_id)
+    faults = store.record(spec.trial_id).text()
     row = trial_row(
         spec,
         status="done",
         metrics=outcome.metrics,
-        environment={**outcome.environment, "faults": record.text()},
+        environment={**outcome.environment, "faults": faults},
         best_epoch=outcome.best_epoch,
     )
     store.write_trial(row)
-    record.remove()
 
 
 def release_memory() -> None:

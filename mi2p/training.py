@@ -143,8 +143,7 @@ def forget(store: Store, forced: Collection[TrialSpec]) -> None:
     folder = store.folder / "replaced" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     for spec in forced:
         store.set_aside(spec.trial_id, folder)
-        store.forget_checkpoint(spec.trial_id)
-        store.record(spec.trial_id).remove()
+        store.forget(spec.trial_id)
 
 
 def jobs(plan: Plan, specs: Sequence[TrialSpec]) -> Iterator[Job]:

@@ -10,6 +10,7 @@ import pytest
 from pyarrow.fs import FileSystem, FSSpecHandler, PyFileSystem, SubTreeFileSystem
 
 from mi2p.bucket import Bucket, masked, opened
+from mi2p.faults import of_storage
 from tests.faulty_files import Died, FaultyFiles, bucket_in, dying
 
 
@@ -136,6 +137,11 @@ def test_errors_that_stay_are_raised_in_the_end(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"cannot write key in s3://test: .*No space left") as caught:
         place.put("key", b"content")
     assert caught.value.errno == errno.ENOSPC
+    # Object stores give no number; no trial is to blame for what they say.
+    place.files.faults = [OSError("AWS Error SLOW_DOWN during PutObject operation")] * 4
+    with pytest.raises(OSError) as caught:
+        place.put("a", b"1")
+    assert of_storage(caught.value)
     assert len(place.files.faults) == 1  # three tries
 
 

@@ -36,6 +36,11 @@ def test_a_copy_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     receiver.finish()
     assert (tmp_path / "cache/a.arrow").read_bytes() == b"1234"
     assert [p.name for p in (tmp_path / "cache").iterdir()] == ["a.arrow"]
+    receiver.begin("b.arrow")  # a write of it fails, and the next one is begun
+    receiver.write(b"56")
+    receiver.begin("c.arrow")
+    receiver.finish()
+    assert {p.name for p in (tmp_path / "cache").iterdir()} == {"a.arrow", "c.arrow"}
 
 
 SPREADING = """

@@ -34,6 +34,8 @@ def test_a_lost_node_and_a_dead_process_are_told_apart() -> None:
     assert of_lost_actor(PROCESS, preempted=False) == died
     taken = Fault(kind="node", what="node 10.200.0.12 was taken back")
     assert of_lost_actor(NODE, preempted=True) == taken
+    away = "The actor 1f is temporarily unavailable: rpc_code: 14"
+    assert of_lost_actor(away, preempted=False).kind == "node"
     assert of_lost_actor("", preempted=False).what == "the process on its node died"
 
 

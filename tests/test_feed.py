@@ -16,7 +16,9 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from mi2p.faults import Fault
-from mi2p.feed import Clock, Feed, Referee, Watcher
+from mi2p.feed import Clock, Feed, Referee, Watcher, _error_of, fault_of
+from mi2p.lease import LeaseLostError
+from mi2p.nodes import NotShared
 from tests.test_source import SPEC
 
 
@@ -33,7 +35,7 @@ class Listener:
         self.heard.append(("reported", trial_id, record["epoch"]))
         return bool(record["epoch"] >= 2)
 
-    def interrupted(self, trial_id: str, fault: Fault | None) -> None:
+    def interrupted(self, trial_id: str, fault: Fault) -> None:
         self.heard.append(("interrupted", trial_id, fault))
 
     def ended(self, trial_id: str, reason: str | None) -> None:
@@ -76,7 +78,7 @@ def test_a_failed_trial_ends_with_its_error(tmp_path: Path) -> None:
     assert reasons == ["Traceback\nValueError: boom\n", "the worker died"]
 
 
-def lost(tmp_path: Path, error: object) -> Fault | None:
+def lost(tmp_path: Path, error: object) -> Fault:
     """What a listener hears of a trial whose worker ended so, as Tune keeps it."""
     listener, gone = Listener(), trial(pickled_error_file=str(tmp_path / "error.pkl"))
     (tmp_path / "error.pkl").write_bytes(pickle.dumps(error))
@@ -98,7 +100,16 @@ def test_what_a_machine_did_is_told_from_what_a_trial_raised(tmp_path: Path) -> 
     assert lost(tmp_path, raised(node)) == Fault(kind="node", what="node was lost")
     full = OSError(errno.ENOSPC, "No space left on device")
     assert lost(tmp_path, raised(full)) == Fault(kind="storage", what=str(full))
-    assert lost(tmp_path, raised(ValueError("boom"))) is None
+    apart = NotShared("/results on h2 is another place")
+    assert lost(tmp_path, raised(apart)) == Fault(kind="apart", what=str(apart))
+    taken_over = LeaseLostError("another worker has it")
+    assert lost(tmp_path, raised(taken_over)) == Fault(kind="node", what=str(taken_over))
+    own = raised(ValueError("boom"))  # with a row it is a result, without one a fault
+    assert lost(tmp_path, own) == Fault(kind="process", what="ValueError('boom')")
+    (tmp_path / "error.pkl").write_bytes(pickle.dumps(node)[:-9])
+    assert fault_of(_error_of(trial(pickled_error_file=str(tmp_path / "error.pkl")))) == Fault(
+        kind="process", what="the process died"
+    )
     gone = trial(pickled_error_file=str(tmp_path / "none.pkl"))
     listener = Listener()
     Watcher(listener).on_trial_recover(1, [], gone)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,6 +36,18 @@ def test_a_results_folder_keeps_its_name(tmp_path: Path) -> None:
     name = identity_of(tmp_path / "results")
     assert len(name) == 32 and identity_of(tmp_path / "results") == name
     assert identity_of(tmp_path / "other") != name
+
+
+def test_of_two_sweeps_that_begin_at_once_one_gives_the_name(tmp_path: Path) -> None:
+    start = threading.Barrier(8)
+
+    def name(_: int) -> str:
+        start.wait()
+        return identity_of(tmp_path)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(name, range(8)))) == 1
+    assert [path.name for path in tmp_path.iterdir()] == [".id"]
 
 
 def test_nodes_that_do_not_share_the_results_are_named() -> None:
@@ -92,6 +106,10 @@ def test_room_grows_and_shrinks_with_the_cluster(monkeypatch: pytest.MonkeyPatch
     # For those that wait nodes come, also if there are none yet.
     growing = Room(OPTIONS, replace(ground, slots=1, offer=Offer(nodes=[], grows=True)))
     assert growing() == 1 + WAITING
+    assert Room(replace(OPTIONS, max_concurrent=30), replace(ground, offer=growing.offer))() == 30
+    together = Request(gpus=2)
+    pairs = Room(OPTIONS, replace(ground, slots=1, request=together, offer=growing.offer))
+    assert pairs() == 1 + WAITING
     # Processes of one trial are placed by that trial: none is begun for which there is no place.
     pairs = Room(OPTIONS, replace(ground, request=Request(gpus=2)))
     now += 2 * REFRESH_SECONDS

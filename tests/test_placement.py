@@ -29,7 +29,7 @@ def test_a_trial_is_one_process_or_one_for_each_gpu() -> None:
     assert Request(gpus=0.25).process == {"CPU": 1, "GPU": 0.25}
     four = Request(gpus=4, accelerator="A100")
     assert four.workers == 4
-    assert four.process == {"CPU": 0.99, "GPU": 1, "accelerator_type:A100": 0.001}
+    assert four.process == {"CPU": 0.98, "GPU": 1, "accelerator_type:A100": 0.001}
     # With who waits for them they take no more than a CPU for each GPU.
     assert four.workers * four.process["CPU"] + COORDINATOR_CPUS <= four.workers
 
@@ -135,5 +135,10 @@ def test_what_can_never_be_placed_is_refused_with_what_there_is() -> None:
         request_of(2, "A100", GROWING)
     with pytest.raises(ValueError, match="hold 1 CPU: the cluster has 1 x"):
         request_of(None, None, Offer(nodes=[HEAD]))
+    # CPUs, because no GPU is there yet, would be a table nobody wanted.
+    with pytest.raises(ValueError, match="--gpus-per-trial must be given while a cluster has no"):
+        request_of(None, None, Offer(nodes=[HEAD], grows=True))
+    assert request_of(0, None, Offer(nodes=[HEAD], grows=True)) == Request()
+    assert request_of(None, None, Offer(nodes=[HEAD, LAPTOP], grows=True)) == Request()
     # An autoscaler whose types nobody knows here may yet start such a node.
     assert request_of(8, None, Offer(nodes=[HEAD], grows=True)).gpus == 8

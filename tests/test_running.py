@@ -18,6 +18,7 @@ import pytest
 from rich.console import Console
 
 from mi2p.cluster import joined
+from mi2p.failures import record_error
 from mi2p.faults import MOST, Fault, Record
 from mi2p.ground import Ground, prepared
 from mi2p.options import SweepOptions
@@ -145,13 +146,25 @@ def test_a_trial_that_is_interrupted_too_often_is_given_up(tmp_path: Path, kind:
     stage.heard.interrupted(LONG.trial_id, LOST)  # of the worker that would have found it
     assert stage.store.trial(LONG.trial_id) == row
     assert stage.heard.broken is None
+    last = stage.out.getvalue().splitlines()[-1]
+    assert last == f"interrupted: seed 0: {row['error']}"
+    assert not stage.store.checkpoints(LONG.trial_id).exists()
 
 
 def test_an_error_of_the_trials_own_is_no_fault(tmp_path: Path) -> None:
     stage = Stage(tmp_path, LONG)
     stage.next()
-    stage.heard.interrupted(LONG.trial_id, None)
+    record_error(stage.store, LONG, ValueError("boom"), {})
+    stage.heard.interrupted(LONG.trial_id, Fault(kind="process", what="ValueError('boom')"))
     assert Record(tmp_path, LONG.trial_id).faults() == [] and stage.out.getvalue() == ""
+
+
+def test_a_node_that_does_not_share_the_results_ends_the_run(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, LONG)
+    stage.next()
+    stage.heard.interrupted(LONG.trial_id, Fault(kind="apart", what="/results on h2 is another"))
+    assert str(stage.heard.broken) == "/results on h2 is another"
+    assert stage.status(LONG.trial_id) is None
 
 
 def test_a_results_folder_that_cannot_be_written_to_ends_the_run(

@@ -53,10 +53,10 @@ def test_a_process_alone_is_a_team() -> None:
 
 def test_each_process_needs_an_example_of_every_part() -> None:
     train = TrainSpec(lr=1, epochs=1, batch_size=16, micro_batch=6)  # parts of 6, 5 and 5
-    check_shares(train, 48, Team(0, 5))
+    check_shares(train, 48, 5)
     rule = r"smallest part of a batch, here 5: 1 to 5 are legal.*processes=6, batch_size=16, micro"
     with pytest.raises(ValueError, match=rule):
-        check_shares(train, 48, Team(0, 6))
+        check_shares(train, 48, 6)
 
 
 # What follows runs in processes of a team.

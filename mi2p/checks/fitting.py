@@ -62,11 +62,6 @@ class Fitting:
         found = described(spec, task, self.stores, checkpoint=self.checkpoint)
         return found.needed(self.precision, -(-largest_part(spec, task) // self.workers))
 
-    def operations(self, spec: TrialSpec, task: Task) -> float:
-        """Floating-point operations of the training of `spec`."""
-        found = described(spec, task, self.stores, checkpoint=self.checkpoint)
-        return found.step_flops * task.num_train * spec.train.epochs
-
     def largest(self, spec: TrialSpec, task: Task) -> int:
         """The largest batch or micro-batch with which the model of `spec` fits; 0 if none."""
         found = described(spec, task, self.stores, checkpoint=self.checkpoint)
@@ -105,7 +100,9 @@ class Fitting:
                 ways.append(flags)
             elif saved >= max(LEAST_MICRO_BATCH, part + 1):
                 ways.append(f"{flags} --micro-batch {saved}")
-        ways += [f"--gpus-per-trial {gpus:g}" for gpus in self._larger(spec, task)[:1]]
+        for gpus in self._larger(spec, task)[:1]:
+            where = " where a node has as many" if gpus > 1 else ""
+            ways.append(f"--gpus-per-trial {gpus:g}{where}")
         if ways:
             return f"fits: {', or '.join(ways)}"
         return f"no micro-batch of {LEAST_MICRO_BATCH} fits either: it takes more memory"
@@ -126,6 +123,12 @@ class Fitting:
             if replace(self, workers=int(n)).needed(spec, task) <= (1 - SPARE) * whole
         ]
         return found
+
+
+def operations(spec: TrialSpec, task: Task, stores: Path, *, checkpoint: bool) -> float:
+    """Floating-point operations of the training of `spec`; `stores` is the cache folder."""
+    found = described(spec, task, stores, checkpoint=checkpoint)
+    return found.step_flops * task.num_train * spec.train.epochs
 
 
 def largest_part(spec: TrialSpec, task: Task) -> int:

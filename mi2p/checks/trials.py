@@ -51,10 +51,13 @@ def check_trials(
 ) -> dict[str, float]:
     """Rows are different computations, what is set changes them, and trials fit in memory.
 
-    `ValueError` says which do not. The operations of each trial, by its id, come back; none where
-    nobody knows the memory that these would run in.
+    `ValueError` says which do not. The operations of each trial, by its id, come back.
     """
+    from mi2p.checks.fitting import operations
     from mi2p.checks.preflight import check_paths, check_plan
+    from mi2p.data.cache import expanded
+    from mi2p.preparation import absolute_cache
+    from mi2p.steps import check_shares
 
     todo = list(todo)
     tasks = tasks_of(todo, ground)
@@ -64,9 +67,13 @@ def check_trials(
     for row in rows:
         paths = set_paths(options.overrides, row.key)
         check_paths(row.specs[0], paths, tasks[row.dataset], row.key)
+        check_shares(row.specs[0].train, tasks[row.dataset].num_train, ground.request.workers)
     fits = fitting(options, ground)
-    if fits is None:
-        return {}
-    told = labels(plan)
-    fits.check({told[r.specs[0].trial_id]: r.specs[0] for r in rows}, tasks)
-    return {spec.trial_id: fits.operations(spec, tasks[spec.data.name]) for spec in todo}
+    if fits is not None:
+        told = labels(plan)
+        fits.check({told[r.specs[0].trial_id]: r.specs[0] for r in rows}, tasks)
+    stores, checkpoint = expanded(absolute_cache(options.cache)), options.checkpoint_activations
+    return {
+        spec.trial_id: operations(spec, tasks[spec.data.name], stores, checkpoint=checkpoint)
+        for spec in todo
+    }

@@ -169,8 +169,8 @@ def test_more_of_a_gpu_or_more_gpus_help(cnn: Description, stores: Path) -> None
     assert told(0.25, 2 * (CONTEXT_BYTES + needed) - 2).endswith("--gpus-per-trial 1")
     # Two share a batch; the weights are on both.
     halved = cnn.needed("bfloat16", -(-largest_part(spec, TASK) // 2)) / 0.9
-    assert told(1, halved + 1).endswith("--gpus-per-trial 2")
-    assert told(1, halved - 1).endswith("--gpus-per-trial 4")
+    assert told(1, halved + 1).endswith("--gpus-per-trial 2 where a node has as many")
+    assert told(1, halved - 1).endswith("--gpus-per-trial 4 where a node has as many")
     two = Memory(nbytes=halved + 1, bfloat16=True, gpu=True, whole=halved + 1)
     Fitting(memory=two, stores=stores, workers=2).check({"row": spec}, TASKS)
 
