@@ -17,11 +17,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from mi2p.cluster import joined
+from mi2p.cluster import WORKER_ENVIRONMENT, joined, prepare_environment
 from mi2p.failures import record_error
 from mi2p.faults import MOST, Fault, Record
 from mi2p.ground import Ground, prepared
 from mi2p.options import SweepOptions
+from mi2p.placement import Request
 from mi2p.progress import Progress
 from mi2p.running import _Heard, run
 from mi2p.source import Job, Planned
@@ -268,6 +269,44 @@ def test_stopped_and_killed_trials(drawings: Path, tmp_path: Path, num_kills: in
     assert source.ends == {good.trial_id: row["status"], other.trial_id: "pruned"}
     if num_kills == 1:
         assert load_epochs(folder)["epoch"].tolist() == list(range(1, 101))
+
+
+@pytest.mark.slow
+def test_a_stopped_trial_on_two_gpus_leaves_them_to_the_next(
+    drawings: Path, tmp_path: Path
+) -> None:
+    import ray
+
+    hopeless, good = tiny(2e-3, 40), tiny(1e-3, 2)
+    folder = tmp_path / "results"
+    places = Places(
+        results=str(folder),
+        cache=str(tmp_path / "cache"),
+        data=str(drawings),
+        weights=None,
+        gpus=2.0,
+    )
+    ground = Ground(places={"openclipart": places}, request=Request(gpus=2), slots=1)
+    source = Stopping(jobs(hopeless, good), lambda trial_id: trial_id == hopeless.trial_id)
+    prepare_environment()
+    ray.init(
+        address="local",
+        num_cpus=3,
+        num_gpus=2,  # pretended
+        include_dashboard=False,
+        log_to_driver=False,
+        runtime_env={"env_vars": WORKER_ENVIRONMENT},
+    )
+    try:
+        end = run(Console(quiet=True), SweepOptions(), "pair", Store(folder), source, ground)
+    finally:
+        ray.shutdown()
+    assert end == "all"
+    assert source.ends == {hopeless.trial_id: "pruned", good.trial_id: "done"}
+    rows = load(folder).set_index("trial_id")
+    assert rows.loc[good.trial_id, "processes"] == 2
+    # It trained no further than it was heard.
+    assert not Store(folder).checkpoints(hopeless.trial_id).exists()
 
 
 def slow_trial(config: Mapping[str, Any]) -> None:
