@@ -16,6 +16,8 @@ from tests.cluster.hosts import CLIENT, SHARED, Hosts
 from tests.cluster.sweeps import ROOT, Watched, command, wait, write_slow_disk
 
 HEAD = "h1"
+FRESH_SECONDS = 6.0
+"""Since a trial's first checkpoint was seen; it takes three times as long."""
 BASHRC = f"""
 export PYTHONPATH={SHARED}/slow:~/mi2p RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0
 export PYTHONDONTWRITEBYTECODE=1
@@ -86,6 +88,8 @@ class Sweep(Watched):
         arguments = command(f"{SHARED}/drawings", where, f"{SHARED}/cache", "--address", "auto")
         self.command = shlex.join(arguments)
         self.starts = 0
+        self.kept_since: dict[str, float] = {}
+        """When the first checkpoint of each trial was first seen, by time.monotonic."""
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -138,13 +142,13 @@ class Sweep(Watched):
         return wait(look, self.log.read_text)
 
     def on_host(self, name: str) -> str | None:
-        """A trial that a host runs and that has kept its first checkpoint, so that the rest of it
-        is still to come; None without one."""
-        kept = self.checkpoints()
-        begun = (each for each in self.held(name) if each in kept)
-        folders = {each: self.results / "checkpoints" / each for each in begun}
-        first = (each for each, at in folders.items() if not (at / "previous.pt").exists())
-        return next(first, None)
+        """A trial that a host runs and whose first checkpoint was seen just now, so that most of
+        it is still to come; None without one."""
+        held, now = self.held(name), time.monotonic()
+        for each in self.checkpoints():
+            self.kept_since.setdefault(each, now)
+        fresh = (each for each in held if now - self.kept_since.get(each, 0.0) < FRESH_SECONDS)
+        return next(fresh, None)
 
     def held(self, name: str) -> dict[str, int]:
         """The trials whose locks processes of a host have open, and the process's number there."""

@@ -35,7 +35,7 @@ def command(data: str, folder: str, cache: str, *more: str) -> list[str]:
     """The sweep of Table 5 in --smoke, but with an epoch to resume from."""
     return [
         *(sys.executable, str(ROOT / "sweeps/ablation_layers.py"), "--smoke", "--yes"),
-        *("--set", "train.epochs=6", "--visual", "tiny_densenet", "--textual", "tiny_bert"),
+        *("--set", "train.epochs=9", "--visual", "tiny_densenet", "--textual", "tiny_bert"),
         *("--data", data, "--results", f"{folder}/results", "--cache", cache, *more),
     ]
 
