@@ -23,6 +23,7 @@ from ray.train.v2._internal.exceptions import (
 
 from mi2p import data
 from mi2p.distributed import cause_of, fit_together
+from mi2p.orphans import free_orphans
 from mi2p.placement import Request
 from mi2p.train import Outcome, fit
 from mi2p.trainable import Places
@@ -200,6 +201,7 @@ def test_workers_go_with_the_process_that_asked_for_them(places: Places, tmp_pat
     wait_for(said.exists)
     assert len(processes("ray::RayTrainWorker")) == 2
     ray.kill(trial)
+    wait_for(lambda: free_orphans() == 1)  # as the driver of a sweep does
     assert_gone()
 
 
