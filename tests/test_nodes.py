@@ -99,21 +99,31 @@ def test_what_an_autoscaler_may_start_is_in_its_configuration() -> None:
     assert not offer_of(here * 3, desk).grows
 
 
+def test_what_ray_up_left_on_the_head_is_found_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("RAY_USAGE_STATS_KUBERAY_IN_USE", raising=False)
+    assert nodes._autoscaler() is None
+    (tmp_path / "ray_bootstrap_config.yaml").write_text("max_workers: 3\n")
+    assert nodes._autoscaler() == {"max_workers": 3}
+    (tmp_path / "ray_bootstrap_config.yaml").write_text("[")
+    monkeypatch.setenv("RAY_USAGE_STATS_KUBERAY_IN_USE", "1")
+    assert nodes._autoscaler() == {}  # it is elsewhere
+
+
 @pytest.mark.slow
 def test_each_node_of_a_cluster_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ray.cluster_utils import Cluster
 
     prepare_environment()
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-    monkeypatch.setenv("HOME", str(tmp_path))
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     try:
         cluster.add_node(num_cpus=1, num_gpus=2)
         lost = cluster.add_node(num_cpus=1)
         with joined(cluster.address):
             assert not offer().grows
-            (tmp_path / "ray_bootstrap_config.yaml").write_text("max_workers: 3\n")
-            assert offer().most_workers == 3
             assert [node.get("CPU", 0) for node in alive()].count(1) == 2
             (tmp_path / ".id").write_text("abc")
             found = survey(Request(gpus=1), str(tmp_path), "abc")
