@@ -20,7 +20,11 @@ from tests.cluster.onprem import BASHRC, HEAD, Cluster, Sweep
 from tests.cluster.sweeps import NUM_TRIALS, ROOT
 
 MISSING = why_not()
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(MISSING), reason=str(MISSING))]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.faults,
+    pytest.mark.skipif(bool(MISSING), reason=str(MISSING)),
+]
 
 WORKERS = ("h2", "h3", "h4")
 CLOCK = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
