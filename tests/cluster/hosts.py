@@ -53,7 +53,8 @@ class Hosts:
             "HOSTS_ROOT": str(folder),
             "HOSTS_PREFIX": prefix,
             "HOSTS_NET": net,
-            "HOSTS_RO": str(BINARIES.parent),
+            # Each host has a /tmp of its own, below which these may lie.
+            "HOSTS_RO": f"{BINARIES.parent} {SCRIPT.parents[2]}",
             "HOSTS_PATH": str(BINARIES),
         }
 
