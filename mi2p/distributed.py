@@ -75,7 +75,7 @@ def fit_together(
                 storage_path=str(storage),
                 # Who calls decides whether a trial is tried again.
                 failure_config=train.FailureConfig(
-                    max_failures=0, max_preemption_failures=0, controller_failure_limit=0
+                    max_failures=0, max_preemption_failures=0, controller_failure_limit=3
                 ),
                 logging_config=train.LoggingConfig(log_level="ERROR"),
             ),

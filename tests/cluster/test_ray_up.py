@@ -91,7 +91,7 @@ def kind(instance: dict[str, Any]) -> str:
     return {tag["Key"]: str(tag["Value"]) for tag in instance["Tags"]}["ray-user-node-type"]
 
 
-def wait(what: Callable[[], Any], message: str, *, seconds: float = 180) -> Any:
+def wait(what: Callable[[], Any], message: str, *, seconds: float = 420) -> Any:
     """What `what` returns once that is true."""
     end = time.monotonic() + seconds
     while not (found := what()):

@@ -13,7 +13,7 @@ import pytest
 
 from tests.cluster.sweeps import NUM_TRIALS, ROOT, Watched, command, wait, write_slow_disk
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
 SIZE = 64 << 20
 
