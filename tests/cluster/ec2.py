@@ -124,7 +124,10 @@ class Cloud:
                     self._names[instance] = name
                     self._hosts.add(name, running[instance]["PrivateIpAddress"])
                 for instance in self._names.keys() - running.keys():
-                    self._hosts.power_off(self._names.pop(instance))
+                    # EC2 shuts an instance down before it takes it: connections are closed.
+                    name = self._names.pop(instance)
+                    self._hosts.run(name, "kill -KILL -1", check=False)
+                    self._hosts.power_off(name)
             except (AssertionError, OSError, BotoCoreError, subprocess.SubprocessError) as error:
                 self.failures.append(repr(error))
             self._over.wait(0.5)
