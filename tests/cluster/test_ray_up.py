@@ -269,6 +269,7 @@ def test_a_driver_with_another_token_is_refused(running: Running) -> None:
     assert "AuthenticationError" in said or "Unauthenticated" in said
 
 
+@pytest.mark.faults
 def test_trials_get_the_nodes_that_they_need_and_outlive_a_lost_one(
     running: Running, tmp_path: Path
 ) -> None:
