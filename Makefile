@@ -6,7 +6,7 @@ ablation: .venv/run-ready
 	.venv/bin/python sweeps/ablation_layers.py --yes $(ARGS)
 
 test: .venv/test-ready
-	.venv/bin/python -m pytest -n 2 -m "not slow and not gpu" $(ARGS)
+	.venv/bin/python -m pytest -n 2 -p no:rerunfailures -m "not slow and not gpu" $(ARGS)
 
 .venv/run-ready: pyproject.toml
 	$(PYTHON) -m venv .venv
