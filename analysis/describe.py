@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from analysis import report, table1, table2
+from analysis import description_text, table1, table2
 from analysis.description import facts
 from analysis.figures.dataset import draw
 from analysis.leaks import find_leaks
@@ -60,7 +60,7 @@ def describe(
     tables = [
         table1.table(dataset.name, described.sizes),
         table2.table(protocol),
-        *report.class_tables(described, rows=report.ROWS_PER_PAGE),
+        *description_text.class_tables(described, rows=description_text.ROWS_PER_PAGE),
     ]
     record = {
         "description": dataclasses.asdict(described),
@@ -69,7 +69,7 @@ def describe(
         "why": why,
     }
     contents: dict[str, str | bytes] = {
-        "txt": report.text(described, leaks, protocol, why),
+        "txt": description_text.text(described, leaks, protocol, why),
         "tex": "\n".join(to_latex(table) for table in tables),
         "json": json.dumps(record, indent=1, ensure_ascii=False) + "\n",
         "png": draw(dataset, described),

@@ -11,7 +11,7 @@ from pathlib import Path
 import matplotlib
 from PIL import Image
 
-from analysis.figures.canvas import DPI, SPLIT_COLOURS, figure, png, shown
+from analysis.figures.canvas import DPI, PRINT_DPI, SPLIT_COLOURS, Drawn, drawn, figure, png, shown
 
 
 def small() -> bytes:
@@ -69,3 +69,19 @@ def test_long_text_is_cut() -> None:
     assert shown("a\n b  c", 5) == "a b c"
     assert shown("abc def", 5) == "abc\u2026"
     assert shown("abcdefgh", 5) == "abcd\u2026"
+
+
+def both_formats() -> Drawn:
+    with figure(2.0, 1.0) as made:
+        made.subplots().plot([1, 2])
+        return drawn(made, name="lines", caption="A line.", alternative="It rises.")
+
+
+def test_both_formats_are_the_same_bytes_each_time(tmp_path: Path) -> None:
+    first, second = both_formats(), both_formats()
+    assert first == second
+    assert first.pdf.startswith(b"%PDF") and b"CreationDate" not in first.pdf
+    pdf_file, png_file = first.write(tmp_path)
+    assert pdf_file.read_bytes() == first.pdf
+    with Image.open(png_file) as image:
+        assert image.size == (2 * PRINT_DPI, PRINT_DPI)

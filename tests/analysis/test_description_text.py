@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from analysis import report
+from analysis import description_text
 from analysis.description import facts
 from analysis.leaks import find_leaks
 from analysis.pictures import Picture
@@ -19,7 +19,7 @@ def told(dataset: Dataset, pictures: list[Picture] | None = None, why: str = "")
     pictures = pictures or [GOOD] * len(dataset.examples)
     used = protocol(dataset.name)
     described = facts(dataset, pictures, max_tokens=used.data.max_tokens)
-    return report.text(described, find_leaks(dataset, pictures), used, why)
+    return description_text.text(described, find_leaks(dataset, pictures), used, why)
 
 
 def small(folder: Path, name: str = "crisismmd_task3") -> Dataset:
@@ -83,7 +83,7 @@ def test_classes_are_split_into_tables_that_fit_a_page(tmp_path: Path) -> None:
     rows = [("train", "", (i,)) for i in range(101)] + [("test", "", (7,))] * 2
     made = made_up(tmp_path, rows, classes=names, name="food101")
     described = facts(made, [GOOD] * len(rows), max_tokens=512)
-    tables = list(report.class_tables(described, rows=40))
+    tables = list(description_text.class_tables(described, rows=40))
     assert [len(table.rows) for table in tables] == [40, 40, 21]
     assert len({table.label for table in tables}) == 3
     assert tables[0].rows[7].cells == ("class_007", "1", "0", "2", "1.0 %")
