@@ -64,13 +64,13 @@ def test_the_metric_of_several_labels_is_micro_f1() -> None:
     found = one(*made, "micro_f1")
     assert found.mean == pytest.approx((sum(expected[:2]) - sum(expected[2:])) / 2)
     # On a resample it is scikit-learn's, too: the bootstrap of a ratio.
-    drawn = generator.integers(50, size=(4000, 50))
+    drawn = generator.integers(50, size=(400, 50))
     resampled = [
         (
             f1_score(labels[i], given[0][i] > 0.5, average="micro")
             - f1_score(labels[i], given[2][i] > 0.5, average="micro")
         )
-        for i in drawn[:400]
+        for i in drawn
     ]
     single = [answers([0], [given[i]], labels, multilabel=True) for i in (0, 2)]
     assert one(*single, "micro_f1").standard_error == pytest.approx(
@@ -189,10 +189,8 @@ def test_only_seeds_that_both_have_and_only_methods_that_are_there() -> None:
     found = differences(methods, asked, "accuracy")
     assert list(found) == [("a", "b")]
     assert found["a", "b"].seeds == (0, 2)
-    expected = (
-        hits(ours)[:, 0] - hits(theirs)[:, 1] + hits(ours)[:, 2] - hits(theirs)[:, 0]
-    ).mean()
-    assert found["a", "b"].mean == pytest.approx(expected / 2)
+    expected = (hits(ours)[:, [0, 2]] - hits(theirs)[:, [1, 0]]).mean()
+    assert found["a", "b"].mean == pytest.approx(expected)
     assert differences({}, [("a", "b")], "accuracy") == {}
     assert measured({}, ["accuracy"]) == {}
 
