@@ -20,9 +20,13 @@ from analysis.cells import RowTrials
 from mi2p.fields import identity
 from mi2p.plan import Plan
 from mi2p.spec import ID_LENGTH, TrialSpec
+from mi2p.store import Store
 
 KIND = "mi2p provenance"
 """What a JSON file of this module says that it is."""
+ORIGIN = ("code_version", "code", "data_fingerprint")
+"""Columns of a trial's row that say what made it, and of what."""
+DIGEST_LENGTH = 16
 UNKNOWN = "unknown"
 """What is not in the row of a trial that is older than the column."""
 
@@ -45,6 +49,12 @@ class Provenance:
     """Fingerprints of the data that the trials read, each once."""
     reference: Provenance | None = None
     """Of a difference: what it is to."""
+
+    @property
+    def involved(self) -> tuple[str, ...]:
+        """All trials that the cell depends on: also parts of averages, and the reference's."""
+        parts = (part for _, ids in self.averaged for part in ids)
+        return (*self.trials, *parts, *(self.reference.involved if self.reference else ()))
 
     def comment(self) -> str:
         """All of it on one line, for the source of a table."""
@@ -138,11 +148,61 @@ def configuration(spec: TrialSpec, plan: Plan) -> str:
 
 
 def document(results: Path, plan: Plan, cells: Iterable[Entry], files: Mapping[str, str]) -> str:
-    """The JSON text that stands beside a table of `plan`.
+    """The JSON text that stands beside a table of `plan`, with all that a check compares.
 
     `files` are the names and texts of the files in `results/tables` that show these cells.
     """
-    raise NotImplementedError
+    made = list(cells)
+    used = {trial_id for cell in made for trial_id in cell.provenance.involved}
+    plain = {
+        "kind": KIND,
+        "plan": plan.name,
+        "table": plan.table,
+        "plan_digest": digest(results / "plans" / f"{plan.name}.json"),
+        "files": {name: _short(text.encode()) for name, text in sorted(files.items())},
+        "rows": [
+            {
+                "row": row.key,
+                "dataset": row.dataset,
+                "wants": [spec.trial_id for spec in row.specs],
+            }
+            for row in plan.rows
+        ],
+        "trials": {trial_id: _state(results, trial_id) for trial_id in sorted(used)},
+        "cells": [
+            {
+                "row": cell.row,
+                "dataset": cell.dataset,
+                "column": cell.column,
+                "text": cell.text,
+                **cell.provenance.plain(),
+            }
+            for cell in made
+        ],
+    }
+    return json.dumps(plain, indent=1, ensure_ascii=False) + "\n"
+
+
+def digest(path: Path) -> str | None:
+    """Of a file's content; None if it is not there."""
+    try:
+        return _short(path.read_bytes())
+    except FileNotFoundError:
+        return None
+
+
+def digests(results: Path, trial_id: str) -> dict[str, str | None]:
+    """Of what tables are made of: a trial's row and its predictions."""
+    return {
+        f"{kind}_digest": digest(results / kind / f"{trial_id}.parquet")
+        for kind in ("trials", "predictions")
+    }
+
+
+def _state(results: Path, trial_id: str) -> dict[str, Any]:
+    row = Store(results).trial(trial_id) or {}
+    facts = {name: row.get(name) for name in ("seed", *ORIGIN)}
+    return {**facts, **digests(results, trial_id)}
 
 
 def _each_once(rows: pd.DataFrame, column: str) -> tuple[str, ...]:
@@ -154,3 +214,7 @@ def _each_once(rows: pd.DataFrame, column: str) -> tuple[str, ...]:
 def _hash(plain: Any) -> str:
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]
+
+
+def _short(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:DIGEST_LENGTH]
