@@ -25,8 +25,9 @@ from mi2p.store import Store, trial_row
 SAME = ("split", "example_id", "labels")
 """Columns in which the predictions of both parts must agree, row by row."""
 SHARED = (
-    "data_fingerprint", "device", "precision", "torch_version", "code_version", "images_left_out"
-)  # fmt: skip
+    *("data_fingerprint", "device", "precision", "torch_version", "code_version", "code"),
+    "images_left_out",
+)
 """Columns of a trial's row that hold for an average if they hold for both parts."""
 SUMMED = ("parameters", "added_parameters")
 

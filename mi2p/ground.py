@@ -220,8 +220,8 @@ def _places(
             accelerator=request.accelerator,
             checkpoint_activations=options.checkpoint_activations,
         )
-        runtime, reports = places.runtime(), results / "bad_images"
-        prepare_stores(console, models[name], runtime, reports=reports, make=make_store)
+        runtime = places.runtime()
+        prepare_stores(console, models[name], runtime, results=results, make=make_store)
         found[name] = replace(places, prepared=tuple(runtime.prepared.items()))
     stores = (store for places in found.values() for _, store in places.prepared)
     copy_to_nodes(stores, absolute_cache(options.cache))

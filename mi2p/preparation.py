@@ -26,6 +26,7 @@ from mi2p.data.images import (
     without,
     write_report,
 )
+from mi2p.data.summary import summarised
 from mi2p.data.views import BadImages
 from mi2p.spec import DataSpec, ModelSpec
 
@@ -96,14 +97,15 @@ def prepare_stores(
     wanted: Mapping[DataSpec, Iterable[ModelSpec]],
     runtime: Runtime,
     *,
-    reports: Path,
+    results: Path,
     make: MakeStore = make_here,
 ) -> None:
     """Make the stores of all images, and all others that the models of each data set read.
 
     Their names are added to `runtime.prepared`, by which trials open them.
-    Bad images end this with BadImages, which names their report in the folder `reports`, or are
-    reported there and left out, as the spec says. Raises what loading weights raises.
+    What trials see of a data set is summarised in `results`. Bad images end this with BadImages,
+    which names their report there, or are reported and left out, as the spec says. Raises what
+    loading weights raises.
     """
     from mi2p.features import recipes, stored_features
     from mi2p.inputs import NOT_CACHED
@@ -122,7 +124,8 @@ def prepare_stores(
                 told.add(line)
         images = _make_shown(console, image_recipe(data, dataset), runtime, make)
         if images.failures:
-            _report_failures(console, data, dataset, images, reports)
+            dataset = _report_failures(console, data, dataset, images, results / "bad_images")
+        summarised(dataset).write(results)
     for data, model in pairs:
         for recipe in recipes(data, model, runtime):
             if recipe.label not in runtime.prepared:
@@ -133,7 +136,8 @@ def prepare_stores(
 
 def _report_failures(
     console: Console, data: DataSpec, dataset: Dataset, images: Stored, reports: Path
-) -> None:
+) -> Dataset:
+    """Write the report; what is left of the data set."""
     rest = without(dataset, images)
     report = write_report(dataset, images, rest, reports)
     if data.on_bad_image == "fail":
@@ -152,6 +156,7 @@ def _report_failures(
         markup=False,
         soft_wrap=True,
     )
+    return rest
 
 
 def _make_shown(console: Console, recipe: Recipe, runtime: Runtime, make: MakeStore) -> Stored:

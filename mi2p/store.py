@@ -21,7 +21,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mi2p import __version__
+from mi2p import __version__, code
 from mi2p.faults import Record
 from mi2p.files import whole
 from mi2p.spec import DataSpec, FusionSpec, ModelSpec, TrainSpec, TrialSpec, UnitSpec
@@ -32,8 +32,9 @@ Decoded = TypeVar("Decoded")
 
 METRICS = ("loss", "accuracy", "macro_f1", "micro_f1", "weighted_f1")
 ENVIRONMENT = (
-    "data_fingerprint", "weights", "device", "precision", "torch_version", "code_version"
-)  # fmt: skip
+    *("data_fingerprint", "weights", "device", "precision", "torch_version"),
+    *("code_version", "code"),
+)
 COUNTS = ("parameters", "added_parameters", "images_left_out", "processes")
 
 TUNED = ("val/threshold", "test/macro_f1_tuned", "test/micro_f1_tuned")
@@ -128,7 +129,8 @@ def trial_row(
     }
     row: dict[str, Any] = dict.fromkeys(TRIAL_SCHEMA.names)
     row |= {"trial_id": spec.trial_id, "status": status, "error": error, "stage": spec.stage}
-    row |= {"seed": spec.seed, "best_epoch": best_epoch, "code_version": __version__}
+    row |= {"seed": spec.seed, "best_epoch": best_epoch}
+    row |= {"code_version": __version__, "code": code.fingerprint()}
     for part, value in parts.items():
         plain = value.to_dict() if value is not None else {}
         for name, item in plain.items():

@@ -15,6 +15,7 @@ from mi2p.data import DATASETS
 from mi2p.data.cache import Recipe, Stored
 from mi2p.data.example import Dataset
 from mi2p.data.places import DataUnavailable
+from mi2p.data.summary import read_summaries
 from mi2p.data.views import BadImages
 from mi2p.inputs import prepare
 from mi2p.models.weights import WeightsUnavailable
@@ -48,7 +49,7 @@ class Told:
             self.console,
             {data: MODELS for data in datas},
             runtime,
-            reports=self.folder / "bad_images",
+            results=self.folder,
             make=self._make,
         )
         return runtime
@@ -196,3 +197,10 @@ def test_trials_open_what_was_prepared_by_name(
     register(monkeypatch, "planted", other)
     with pytest.raises(AssertionError, match="made again"):
         prepare(DATA, MODELS[0], prepared)
+
+
+def test_what_trials_see_of_the_data_is_summarised(told: Told, dataset: Dataset) -> None:
+    told.prepare(replace(DATA, limit=5))
+    (found,) = read_summaries(told.folder).values()
+    assert found.name == "planted" and found.classes == dataset.classes
+    assert found.counts["train"].examples == 5

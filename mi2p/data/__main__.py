@@ -204,8 +204,8 @@ def _prepare(
 
     cache = absolute_cache(command.cache)
     runtime = Runtime(cache=cache, data=folders[0], weights=folders[1], device=device)
-    reports = command.results.absolute() / "bad_images"
-    prepare_stores(console, {data: models}, runtime, reports=reports, make=make)
+    results = command.results.absolute()
+    prepare_stores(console, {data: models}, runtime, results=results, make=make)
     return list(runtime.prepared.values())
 
 
