@@ -164,6 +164,7 @@ def document(results: Path, plan: Plan, cells: Iterable[Entry], files: Mapping[s
             {
                 "row": row.key,
                 "dataset": row.dataset,
+                "data": row.specs[0].data.to_dict(),
                 "wants": [spec.trial_id for spec in row.specs],
             }
             for row in plan.rows
@@ -206,8 +207,6 @@ def _state(results: Path, trial_id: str) -> dict[str, Any]:
 
 
 def _each_once(rows: pd.DataFrame, column: str) -> tuple[str, ...]:
-    if column not in rows:
-        return (UNKNOWN,)
     return tuple(sorted({UNKNOWN if pd.isna(value) else str(value) for value in rows[column]}))
 
 
