@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from mi2p import __version__, code
 from mi2p.faults import Record
 from mi2p.files import whole
-from mi2p.loading import damaged, read_all
+from mi2p.loading import damaged, read_all, read_one
 from mi2p.spec import DataSpec, FusionSpec, ModelSpec, TrainSpec, TrialSpec, UnitSpec
 
 Status = Literal["done", "pruned", "error"]
@@ -187,13 +187,10 @@ class Store:
 
     def trial(self, trial_id: str) -> dict[str, Any] | None:
         """The row of a trial that is over, or None; a file that is no row is a `ValueError`."""
-        path = self._path("trials", trial_id)
-        if not path.exists():
+        table = read_one(self._path("trials", trial_id), TRIAL_SCHEMA)
+        if table is None:
             return None
-        try:
-            rows: list[dict[str, Any]] = pq.read_table(path, schema=TRIAL_SCHEMA).to_pylist()
-        except (pa.ArrowInvalid, OSError) as error:
-            raise damaged(path, str(error)) from error
+        rows: list[dict[str, Any]] = table.to_pylist()
         return rows[0]
 
     def predictions_file(self, trial_id: str) -> Path:
