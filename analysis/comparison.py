@@ -17,7 +17,10 @@ import pandas as pd
 
 from analysis import budgets, searched
 from analysis.cells import Cell, RowTrials, find_plan, paired
+from analysis.formats import texts_of, write_texts
+from analysis.html_table import to_html
 from analysis.kinds import Matches, same_backbone_alone, trained_modality
+from analysis.latex_table import to_latex
 from analysis.notes import TUNED_NOTE, footnotes, resolution, runs
 from analysis.part import SINGLE_LABEL, TUNED, Heads, Paper, Part, parts, printed_in, sizes_of_test
 from analysis.sideways import sections, wide
@@ -29,11 +32,7 @@ from analysis.tabular import (
     number,
     percent,
     records_csv,
-    to_csv,
-    to_latex,
-    to_markdown,
 )
-from mi2p.files import write_whole
 from mi2p.plan import Plan
 from mi2p.store import load
 
@@ -110,10 +109,7 @@ class Comparison:
         sizes = sizes_of_test(results, plan, trials)
         found = parts(plan, trials, printed, sizes, self.metrics, tuned=tuned)
         texts = self._one(plan, *found) if len(found) == 1 else self._several(plan, found)
-        folder = results / "tables"
-        paths = [
-            write_whole(folder / f"{plan.name}.{suffix}", text) for suffix, text in texts.items()
-        ]
+        paths = write_texts(results / "tables", plan.name, texts)
         for write in (searched.write, self.beside):
             try:
                 paths += write(results, plan)
@@ -149,8 +145,7 @@ class Comparison:
             print(path)
 
     def _one(self, plan: Plan, part: Part) -> dict[str, str]:
-        made = self._of_part(plan, part, _equal([part]))
-        return {"tex": to_latex(made), "md": to_markdown(made), "csv": to_csv(made)}
+        return texts_of([self._of_part(plan, part, _equal([part]))])
 
     def _several(self, plan: Plan, found: Sequence[Part]) -> dict[str, str]:
         are_equal = _equal(found)
@@ -173,6 +168,7 @@ class Comparison:
         return {
             "tex": to_latex(sideways),
             "md": sections(caption, tables),
+            "html": "".join(map(to_html, tables.values())),
             "csv": records_csv(records),
         }
 

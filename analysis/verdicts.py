@@ -1,10 +1,11 @@
-"""What became of the paper's claims as LaTeX, markdown and CSV."""
+"""What became of the paper's claims as tables, in each format."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from analysis.formats import Texts, texts_of
 from analysis.judging import Finding, Judged, PairVerdict
 from analysis.notes import joint_score_fusion, listing
 from analysis.observations import Observed
@@ -20,8 +21,6 @@ from analysis.tabular import (
     escape_markdown,
     number,
     percent,
-    records_csv,
-    to_latex,
     to_markdown,
 )
 from mi2p.plan import Plan
@@ -30,32 +29,30 @@ HEADS = ("95 % interval", "p", "p (Holm)", "verdict")
 PAIRS: tuple[PairVerdict, ...] = ("holds", "reversed", "not resolved")
 
 
-def latex(plan: Plan, found: Sequence[Observed]) -> str:
-    """The claims on all data sets in a table, and the pairs of each that is begun in another."""
-    details = (pairs(plan, observed) for observed in found if observed.begun)
-    return "\n".join(map(to_latex, [summary(plan, found), *details]))
+def texts(plan: Plan, found: Sequence[Observed]) -> Texts:
+    """The claims on all data sets in a table, and the pairs of each that is begun in another.
+
+    The CSV has a line for each pair of each claim.
+    """
+    details = [pairs(plan, observed) for observed in found if observed.begun]
+    records = [
+        _record(observed, judged, finding)
+        for observed in found
+        for judged in observed.judged
+        for finding in judged.findings
+    ]
+    made = texts_of([summary(plan, found), *details], records)
+    return {**made, "md": _markdown(plan, found)}
 
 
-def markdown(plan: Plan, found: Sequence[Observed]) -> str:
-    """The same, one below the other."""
+def _markdown(plan: Plan, found: Sequence[Observed]) -> str:
+    """With the data sets as headings."""
     lines = [to_markdown(summary(plan, found)).rstrip("\n")]
     for observed in found:
         if observed.begun:
             title = escape_markdown(setting(observed.part.dataset))
             lines += ["", f"### {title}", "", to_markdown(pairs(plan, observed)).rstrip("\n")]
     return "\n".join([*lines, ""])
-
-
-def csv_text(found: Sequence[Observed]) -> str:
-    """A line for each pair of each claim."""
-    return records_csv(
-        [
-            _record(observed, judged, finding)
-            for observed in found
-            for judged in observed.judged
-            for finding in judged.findings
-        ]
-    )
 
 
 def summary(plan: Plan, found: Sequence[Observed]) -> Table:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from analysis.latex_table import PREAMBLE
 from mi2p.plan import Plan, PlanRow
 from mi2p.spec import DataSpec, ModelSpec, TrainSpec, TrialSpec, UnitSpec
 from mi2p.store import Status, Store, trial_row
@@ -109,13 +110,13 @@ def lab(tmp_path: Path) -> Lab:
 
 @pytest.fixture
 def compiles(tmp_path: Path) -> Callable[[Path, str], None]:
-    """Asserts that a table compiles with booktabs alone and fits a page of this kind."""
+    """Asserts that a table compiles with its preamble alone and fits a page of this kind."""
     if shutil.which("pdflatex") is None:
         pytest.skip("pdflatex is not installed")
 
     def check(table: Path, page: str) -> None:
         paper = tmp_path / "paper.tex"
-        head = rf"{page}\usepackage{{booktabs}}\begin{{document}}"
+        head = rf"{page}{PREAMBLE}\begin{{document}}"
         paper.write_text(rf"{head}\input{{{table.resolve().as_posix()}}}\end{{document}}")
         ran = subprocess.run(
             ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", paper.name],

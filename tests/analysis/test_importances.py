@@ -123,7 +123,7 @@ def test_a_command_writes_the_studies_that_match(
     assert "| train.lr " in shown.out and "- Left out: 1 pruned." in shown.out
     assert "4567cdef" not in shown.out
     assert "note: importances need at least 10 finished configurations" in shown.err
-    assert len(list((results / "tables").iterdir())) == 3
+    assert len(list((results / "tables").iterdir())) == 4
 
     with pytest.raises(SystemExit, match=r"error: importances need at least 10.* has 9"):
         main(["results", *given, "--study", "* bert *"])

@@ -140,7 +140,7 @@ def test_fronts_whose_trials_are_gone_are_empty(lab: Any) -> None:
     plan = plan_of(lab, against="seconds", trials=SEARCHED.trials)
     _, front = tables(plan, find(plan, load(lab.results)))
     assert front.rows == ()
-    assert len(write(lab.results, plan)) == 3
+    assert len(write(lab.results, plan)) == 4
 
 
 def test_the_csv_file_has_everything_in_full(lab: Any) -> None:
@@ -209,8 +209,8 @@ def test_the_command_line(lab: Any, capsys: pytest.CaptureFixture[str]) -> None:
     told = capsys.readouterr().out
     folder = lab.results / "tables"
     assert told.startswith((folder / "table5-lab-search.md").read_text(encoding="utf-8"))
-    assert told.split()[-3:] == [
-        str(folder / f"table5-lab-search.{end}") for end in ("tex", "md", "csv")
+    assert told.split()[-4:] == [
+        str(folder / f"table5-lab-search.{end}") for end in ("tex", "md", "html", "csv")
     ]
     with pytest.raises(SystemExit, match="error: plan 'table5-declared' must have searched rows"):
         main([str(lab.results), "--plan", "table5-declared"])
