@@ -6,6 +6,10 @@ Conditions that trials must share before they are averaged or compared:
   the numeric precision, and the versions of this code and of torch, either of which may change
   what a spec means.
 - On a data set of a table (`SAME_IN_TABLE`): the data and the precision, since rows are compared.
+  The fingerprint covers examples, splits, texts and classes, and so what labels were merged to.
+
+What else rows do not share is told in footnotes (`analysis/conditions.py`), also the hash of the
+sources (`code`): it moves with every edit, most of which change no number.
 
 The device is left free. One row on two kinds of GPU is what a mixed cluster gives; at one
 precision they differ by rounding, which is small beside the noise between seeds, and a CPU beside
@@ -26,7 +30,10 @@ from mi2p.plan import Plan, PlanRow, read_plan
 from mi2p.store import trial_row
 
 SAME_IN_ROW = ("data_fingerprint", "weights", "precision", "torch_version", "code_version")
-SAME_IN_TABLE = ("data.name", "data.limit", "data_fingerprint", "precision")
+SAME_IN_TABLE = (
+    *("data.name", "data.limit", "data.splits", "data.clean", "data.fix_mojibake"),
+    *("data.text_field", "data_fingerprint", "precision"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
