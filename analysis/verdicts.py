@@ -9,8 +9,9 @@ from analysis.formats import Texts, texts_of
 from analysis.judging import Finding, Judged, PairVerdict
 from analysis.notes import joint_score_fusion, listing
 from analysis.observations import Observed
-from analysis.pairs import LEVEL, RESAMPLES
+from analysis.pairs import LEVEL
 from analysis.part import NAMES
+from analysis.resampling import RESAMPLES
 from analysis.sideways import setting
 from analysis.tabular import (
     EMPTY,
