@@ -39,7 +39,7 @@ def texts(comparison: Comparison, found: Sequence[Studied]) -> Texts:
         for dataset, table in tables.items()
         for row in table.rows
     ]
-    below = {on.part.dataset: _below(comparison, found, on) for on in found}
+    below = {on.part.dataset: _below(comparison, on, tables[on.part.dataset]) for on in found}
     return {
         "tex": "\n".join(map(to_latex, _pages(comparison, found) if several else tables.values())),
         "md": sections(_caption(comparison, found, "Δ" if several else _delta(found[0])), below),
@@ -64,9 +64,8 @@ def beside(comparison: Comparison, found: Sequence[Studied], on: Studied) -> Tab
     )
 
 
-def _below(comparison: Comparison, found: Sequence[Studied], on: Studied) -> list[Table]:
-    """Our numbers, then the paper's."""
-    table = beside(comparison, found, on)
+def _below(comparison: Comparison, on: Studied, table: Table) -> list[Table]:
+    """Our numbers, then the paper's, with the words of the table that has them side by side."""
     heads = tuple(f"{title} (%)" for title in on.part.metrics.values())
     ours = Table(
         caption=table.caption,

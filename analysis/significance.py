@@ -50,7 +50,7 @@ def notes_of_differences(on: Studied, *, reference: str) -> list[str]:
     if not count:
         return []
     test = (
-        f"(paired test over test examples and seeds, p < {LEVEL}, Holm over the {count} "
+        f"(paired test over test examples and seeds, level {LEVEL}, Holm over the {count} "
         f"row{'s' * (count > 1)} with a reference)"
     )
     if any(on.differs(row) for row in on.part.rows):
