@@ -66,6 +66,11 @@ class Part:
         """The primary metric of a row."""
         return self.cell(row, self.primary)
 
+    @property
+    def has_macro(self) -> bool:
+        """Whether macro-F1 is among the metrics, to which every class counts alike."""
+        return "macro_f1" in self.metrics
+
     def prints(self, metric: str) -> bool:
         """Whether the paper's numbers have a column beside this metric."""
         return bool(self.printed) and metric not in TUNED

@@ -174,8 +174,7 @@ def test_a_task_whose_trials_are_not_there_yet_has_empty_cells(tmp_path: Path) -
     Simulated(tmp_path).fill(some, {"cnn": 0.6, "mmbt": 0.7})
     paths = TABLE.write(tmp_path, made)
     latex = paths[0].read_text(encoding="utf-8")
-    empty = " & ".join([r"\{--\}"] * 3)
-    assert re.search(rf"(?m)^MMBT & -- & -- & -- & .*\d.* & -- & -- & -- \\\\$", latex)
+    assert re.search(r"(?m)^MMBT & -- & -- & -- & .*\d.* & -- & -- & -- \\\\$", latex)
     assert "(n/want): only n of the wanted seeds are finished; --: none." in latex
     records = list(csv.DictReader(paths[3].read_text(encoding="utf-8").splitlines()))
     assert [record["n"] for record in records if record["row"] == "mmbt"] == ["0", "2", "0"]
