@@ -104,7 +104,7 @@ def of_trials(specs: Sequence[TrialSpec]) -> Table:
         groups=tuple(groups),
         titles=tuple(SETTINGS.get(name, name) for name in names),
         footnotes=(
-            "Learning rate, where both are trained: the transformer's; the CNN's may be a multiple.",
+            "Learning rate where both are trained: the transformer's; the CNN's may be another.",
             "Several values: those of different rows or plans, as searches and options set them; "
             "the CSV file has how many trials used which. Without a row of the paper: it has no "
             "such data set.",
