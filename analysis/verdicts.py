@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from analysis.judging import Finding, Judged, PairVerdict
 from analysis.notes import joint_score_fusion, listing
 from analysis.observations import Observed
-from analysis.pairs import LEVEL, RESAMPLES
+from analysis.pairs import LEVEL
 from analysis.part import NAMES
+from analysis.resampling import RESAMPLES
 from analysis.sideways import setting
 from analysis.tabular import (
     EMPTY,
