@@ -24,7 +24,9 @@ from analysis.figures.rows import (
     PALE,
     TICKS,
     lacking,
+    legend,
     light,
+    mark,
     marked,
     parts_of,
     seeds,
@@ -79,7 +81,7 @@ def curves(part: Part, epochs: pd.DataFrame) -> Iterator[Curves]:
 
     Trials that average others have no epochs.
     """
-    of_trial = dict(iter(epochs.groupby("trial_id")))
+    of_trial = {str(name): of for name, of in epochs.groupby("trial_id")}
     for row in part.rows:
         if row.row.specs[0].averages:
             continue
@@ -206,15 +208,9 @@ def _name(made: Figure, part: Part) -> None:
         Line2D([], [], color=LOSS, label="training loss"),
         Line2D([], [], color=METRIC, label=f"validation {metric}"),
         Patch(color="0.75", label="range over seeds"),
-        Line2D([], [], linestyle="none", marker="o", mfc="none", mec=BEST, label="best epoch"),
+        mark("best epoch", "o", BEST, hollow=True),
     ]
-    made.legend(
-        handles=marks,
-        loc="outside lower center",
-        ncols=len(marks),
-        frameon=False,
-        fontsize=TICKS,
-    )
+    legend(made, marks)
 
 
 def _caption(part: Part, found: Sequence[Curves]) -> str:
