@@ -99,4 +99,4 @@ def pairs(axes: Axes, game: Game) -> None:
     axes.tick_params(length=0)
     axes.set_xlabel("layer", fontsize=WORDS)
     axes.set_ylabel("and layer", fontsize=WORDS)
-    axes.set_title("gain of two together beside that of each (points)", fontsize=TICKS)
+    axes.set_title("gain of two beside that of each (points)", fontsize=TICKS)

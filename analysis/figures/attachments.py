@@ -14,14 +14,7 @@ from analysis.attachment_games import Estimate, Game, estimate, games
 from analysis.figures.attachment_panels import KINDS, Layers, effects, mark_of, pairs
 from analysis.figures.axes_of_search import tried
 from analysis.figures.canvas import COLUMN, PAGE, Drawn, drawn, figure
-from analysis.figures.rows import (
-    METRICS,
-    lacking,
-    legend,
-    on,
-    parts_of,
-    stem,
-)
+from analysis.figures.rows import METRICS, lacking, legend, of_intervals, on, parts_of, stem
 from analysis.notes import listing
 from analysis.pairs import Measured, measured
 from analysis.part import Part
@@ -77,7 +70,7 @@ def _of_table(results: Path, plan: Plan, part: Part) -> list[Drawn]:
             f"{_meaning(game)}"
         )
         if any(one.half_width is not None for one in _estimates(game, of)):
-            caption += " Lines are 95 % intervals, over test examples and seeds."
+            caption += f" Lines are 95 % intervals, {of_intervals(mine)}."
         figures.append(
             _draw(
                 game,

@@ -25,6 +25,7 @@ from analysis.figures.rows import (
     looks,
     mark,
     marked,
+    of_intervals,
     on,
     parts_of,
     seeds,
@@ -240,7 +241,7 @@ def _caption(part: Part, points: Sequence[Point]) -> str:
         "row is better for as little."
     )
     if any(point.low < point.high for point in points):
-        told += " Vertical lines are 95 % intervals of the mean, over test examples and seeds."
+        told += f" Vertical lines are 95 % intervals of the mean, {of_intervals(part.rows)}."
     if len(_devices(points)) > 1:
         told += " Seconds on several kinds of devices do not compare."
     for cost, what in ((PARAMETERS, "parameters"), (SECONDS, "seconds")):

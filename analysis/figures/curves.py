@@ -123,7 +123,7 @@ def _draw(plan: Plan, part: Part, found: Sequence[Curves]) -> Drawn | None:
             for epoch, value in one.best:
                 lower.plot(epoch, 100 * value, "o", mfc="none", mec=BEST, mew=0.8, ms=4)
             upper.set_title(title, fontsize=TICKS, parse_math=False)
-        _scale(made.axes[::2], np.concatenate([one.losses.ravel() for one in found]))
+        _scale(made.axes[0], made.axes[1], found)
         _name(made, part)
         return drawn(
             made,
@@ -189,12 +189,17 @@ def _panel(axes: Axes, one: Curves, lines: NDArray[np.float64], colour: str) -> 
     axes.plot(one.epochs, middle, style, color=colour, linewidth=1.1, ms=4)
 
 
-def _scale(axes: Sequence[Axes], losses: NDArray[np.float64]) -> None:
+def _scale(upper: Axes, lower: Axes, found: Sequence[Curves]) -> None:
+    """Of the first panel, which all share."""
+    losses = np.concatenate([one.losses.ravel() for one in found])
     least, most = np.nanmin(losses), np.nanmax(losses)
     if 0 < least * LOG_FROM <= most:
-        axes[0].set_yscale("log")
-        axes[0].yaxis.set_major_formatter("{x:g}")
-    axes[0].xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        upper.set_yscale("log")
+        upper.yaxis.set_major_formatter("{x:g}")
+    last = max(int(one.epochs[-1]) for one in found if len(one.epochs))
+    upper.set_xlim(1 - 0.04 * last, 1.04 * last)
+    upper.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
+    lower.margins(y=0.12)
 
 
 def _name(made: Figure, part: Part) -> None:
@@ -218,7 +223,8 @@ def _caption(part: Part, found: Sequence[Curves]) -> str:
         f"Learning curves on {setting(part.dataset)}, of {seeds([one.row for one in found])} "
         "each. Above: the loss in training; below: the metric on validation. Lines are means over "
         "seeds, bands reach from the lowest to the highest seed, and circles are the best epochs, "
-        "one for each seed, at which a trial is tested."
+        "one for each seed, at which a trial is tested. Some models sum the losses of several "
+        "predictions, so that losses of different rows do not compare."
     )
     averages = [row.row.label for row in part.rows if row.row.specs[0].averages]
     if averages:

@@ -26,6 +26,7 @@ from analysis.figures.rows import (
     looks,
     mark,
     marked,
+    of_intervals,
     on,
     parts_of,
     seeds,
@@ -147,7 +148,7 @@ def _caption(part: Part, metrics: Sequence[str], found: Intervals) -> str:
         "single seeds"
     )
     if found:
-        told += ", and lines are 95 % intervals of the mean, over test examples and seeds"
+        told += f", and lines are 95 % intervals of the mean, {of_intervals(rows)}"
     told += ". The axes do not begin at 0."
     if part.printed:
         told += " Hollow triangles are what the paper prints."

@@ -99,6 +99,14 @@ def lacking(rows: Sequence[RowTrials]) -> str:
     return told
 
 
+def of_intervals(rows: Sequence[RowTrials]) -> str:
+    """Over what an interval is."""
+    single = any(len(row.finished) == 1 for row in rows)
+    return "over test examples and seeds" + (
+        " (of a row with one seed: over examples, for its trained model alone)" if single else ""
+    )
+
+
 def on(part: Part) -> str:
     """The test split and its size, if known."""
     size = f" ({part.num_test} examples)" if part.num_test else ""
@@ -127,7 +135,7 @@ def legend(made: Figure, handles: Sequence[Artist], columns: int | None = None) 
         ncols=columns or len(handles),
         frameon=False,
         fontsize=TICKS,
-        handletextpad=0.3,
+        handletextpad=0.5,
         columnspacing=1.5,
         labelspacing=0.3,
     )
