@@ -18,8 +18,9 @@ import pandas as pd
 from analysis import budgets, searched
 from analysis.cells import Cell, RowTrials, find_plan, paired
 from analysis.kinds import Matches, same_backbone_alone, trained_modality
-from analysis.notes import TUNED_NOTE, footnotes, resolution, runs
+from analysis.notes import TUNED_NOTE, footnotes, runs
 from analysis.part import SINGLE_LABEL, TUNED, Heads, Paper, Part, parts, printed_in, sizes_of_test
+from analysis.resolution import resolution
 from analysis.sideways import sections, wide
 from analysis.tabular import (
     EMPTY,

@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 
 from analysis.cells import RowTrials
-from analysis.notes import resolutions
 from analysis.part import Part
+from analysis.resolution import resolutions
 from analysis.table1 import SETTINGS
 from analysis.tabular import EMPTY, Row, Table, escape_markdown, grid, listed, number
 
