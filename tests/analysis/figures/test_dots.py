@@ -3,10 +3,12 @@ from __future__ import annotations
 import warnings
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
 from analysis.figures import dots
+from analysis.figures.rows import parts_of
 from analysis.stats import study
 from mi2p.plan import Plan
 from tests.analysis.conftest import Lab
@@ -43,21 +45,15 @@ def test_seeds_means_and_intervals_are_where_they_belong(
     assert points(accuracy, "|") == [
         (75, 0), (50, 0), (80, 0), (60, 1), (70, 2.5), (72, 2.5), (74, 2.5)
     ]  # fmt: skip
-    assert points(accuracy, "o") == pytest.approx([(205 / 3, 0), (60, 1)])
-    assert points(accuracy, "s") == pytest.approx([(72, 2.5)])
-    found = study(
-        lab.results, _rows(lab), ["accuracy"], multilabel=False, references={}
-    ).intervals["cnn", "accuracy"]
+    assert np.allclose(points(accuracy, "o"), [(205 / 3, 0), (60, 1)])
+    assert np.allclose(points(accuracy, "s"), [(72, 2.5)])
+    rows = parts_of(lab.results, lab.plan())[0].rows
+    told = study(lab.results, rows, ["accuracy"], multilabel=False, references={})
+    found = told.intervals["cnn", "accuracy"]
     lines = [list(map(float, line.get_xdata())) for line in accuracy.lines if line.get_lw() == 1.6]
     # One row alone has its predictions.
     assert lines == [[100 * found.low, 100 * found.high]]
     assert points(macro, "|")[3:] == [(50, 1), (60, 2.5), (62, 2.5), (64, 2.5)]
-
-
-def _rows(lab: Lab) -> list[dots.RowTrials]:
-    from analysis.figures.rows import parts_of
-
-    return list(parts_of(lab.results, lab.plan())[0].rows)
 
 
 def test_what_is_missing_is_said_and_is_no_zero(drawn: tuple[Figure, str]) -> None:
