@@ -3,8 +3,7 @@
 Of n seeds each, the mean difference of two methods has the variance F + (B_1 + B_2) / n: B is the
 variance between the seeds of a method, and F is what the choice of the test examples makes of the
 difference, however many seeds there are. Both are estimated from the pilot: F is its V_e less
-what chance answers make of it (`analysis/seeds.py`), B is the variance that the test takes, which
-is at least the usual one among the methods, so that it errs towards more seeds.
+what chance answers make of it, B is the method's own (`analysis/seeds.py`).
 
 What n seeds will find is not known from F and B alone, as the test estimates B anew, takes the
 larger of two estimates, and has few degrees of freedom. So variances are drawn as n seeds would
@@ -27,7 +26,7 @@ from numpy.typing import NDArray
 from scipy import optimize, special
 
 from analysis.pairs import LEVEL, Difference, Measured
-from analysis.seeds import Seeds, Variance, added, deviation, of_mean, usual
+from analysis.seeds import Seeds, Variance, added, of_mean, usual
 
 DRAWS = 400
 MOST = 1000
@@ -104,17 +103,14 @@ def pilot(of: Measured, first: str, second: str) -> Pilot:
         )
     seeds = of.seeds[first], of.seeds[second]
     chance = seeds[0].by_chance, seeds[1].by_chance
-    taken = [deviation(own, of.usual) for own in seeds]
-    between = [max(one.value, by) for one, by in zip(taken, chance, strict=True)]
-    # Twice the usual variance is one estimate, not the sum of two.
-    same = taken[0] == taken[1] == of.usual
+    between = [max(own.between.value, own.by_chance) for own in seeds]
     examples = of.of_examples(first, second, difference.seeds).value
     return Pilot(
         difference=difference,
         floor=max(0.0, examples - sum(chance) / len(difference.seeds)),
         between=(between[0], between[1]),
         by_chance=chance,
-        freedom=of.usual.freedom if same else added(taken).freedom,
+        freedom=added([own.between for own in seeds]).freedom,
         usual=of.usual.value,
         others=tuple(
             own.between.freedom

@@ -90,18 +90,13 @@ def _at_median(freedom: float) -> tuple[float, float]:
     return median / freedom, freedom * float(stats.chi2.pdf(median, freedom))
 
 
-def deviation(own: Seeds, pool: Variance) -> Variance:
-    """The variance between a method's seeds, which is taken to be at least the usual one."""
-    return own.between if own.between.value > pool.value else pool
-
-
 def of_mean(own: Seeds, pool: Variance, count: int) -> Variance:
     """What seeds add to the variance of a mean over `count` of them, beside the bootstrap's.
 
     The method's own variance or the usual one, whichever is larger, less what is by chance: with
     what is left, fewer degrees of freedom are, as the noise of the variance stays.
     """
-    larger = deviation(own, pool)
+    larger = own.between if own.between.value > pool.value else pool
     left = max(0.0, larger.value - own.by_chance)
     if not left:
         return Variance(0.0, 0)

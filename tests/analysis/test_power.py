@@ -84,9 +84,10 @@ def test_a_pilot_is_the_test_at_its_own_seeds() -> None:
     of = measured(methods, ["accuracy"], resamples=500)["accuracy"]
     found = pilot(of, "row0", "row1")
     assert found.difference == of.difference("row0", "row1")
-    assert found.floor + sum(found.between) / 3 == pytest.approx(
-        found.difference.standard_error**2
-    )
+    of_row1 = of.seeds["row1"]
+    assert found.between[1] == of_row1.between.value > of_row1.by_chance == found.by_chance[1]
+    examples = of.of_examples("row0", "row1", (0, 1, 2)).value
+    assert found.floor + sum(found.by_chance) / 3 == pytest.approx(examples)
     assert (found.num_examples, found.others) == (439, ())
     more = measured(table(Setting(rows=5), 3), ["accuracy"], resamples=50)["accuracy"]
     assert pilot(more, "row4", "row2").others == (2, 2, 2)
