@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 
+import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 from analysis.figures import canvas
@@ -141,8 +143,9 @@ def assert_readable(made: Figure, *, inside_only: bool = False) -> None:
 
 def points(axes: Axes, marker: str) -> list[tuple[float, float]]:
     """Places of all marks of this kind."""
-    found = []
-    for line in axes.lines:
-        if line.get_marker() == marker:
-            found += zip(line.get_xdata(), line.get_ydata(), strict=True)
-    return [(float(x), float(y)) for x, y in found]
+    return [place for line in axes.lines if line.get_marker() == marker for place in places(line)]
+
+
+def places(line: Line2D) -> list[tuple[float, float]]:
+    """Where a line goes."""
+    return [(float(x), float(y)) for x, y in np.asarray(line.get_xydata())]

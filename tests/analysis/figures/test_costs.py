@@ -23,7 +23,12 @@ FUSION = ModelSpec(
 def full(lab: Lab) -> Plan:
     """Rows with other costs, one on two processes, and an average of two of them."""
     plan = lab.plan(seeds=(0, 1))
-    kinds = [(0.5, 1_000, 10.0, 1), (0.7, 90_000, 30.0, 1), (0.6, 500, 5.0, 2), (0.6, 95_000, 9, 1)]
+    kinds = [
+        (0.5, 1_000, 10.0, 1),
+        (0.7, 90_000, 30.0, 1),
+        (0.6, 500, 5.0, 2),
+        (0.6, 95_000, 9, 1),
+    ]
     for row, (accuracy, added, seconds, processes) in zip(plan.rows, kinds, strict=True):
         for spec in row.specs:
             trained(

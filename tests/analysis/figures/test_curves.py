@@ -48,7 +48,7 @@ def test_lines_are_means_and_bands_ranges(plan: Plan, lab: Lab, remember: Rememb
     assert np.allclose(loss.lines[0].get_ydata(), [3, 2, 0.05])
     assert np.allclose(metric.lines[0].get_ydata(), [45, 70, 50])
     (band,) = metric.collections
-    edges = {(round(x), round(y)) for x, y in band.get_paths()[0].vertices.tolist()}
+    edges = {(round(x), round(y)) for x, y in np.asarray(band.get_paths()[0].vertices)}
     assert edges == {(1, 40), (1, 50), (2, 60), (2, 80), (3, 50)}
     assert np.allclose(points(metric, "o"), [(2, 60), (2, 80)])
     # The largest loss is eighty times the smallest.

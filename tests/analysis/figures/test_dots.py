@@ -12,7 +12,7 @@ from analysis.figures.rows import parts_of
 from analysis.stats import study
 from mi2p.plan import Plan
 from tests.analysis.conftest import Lab
-from tests.analysis.figures.conftest import Remember, answered, assert_readable, points
+from tests.analysis.figures.conftest import Remember, answered, assert_readable, places, points
 
 RIGHT = [[1, 1, 1, 0] * 10, [1, 1, 0, 0] * 10, [1, 1, 1, 1, 0] * 8]
 
@@ -50,7 +50,9 @@ def test_seeds_means_and_intervals_are_where_they_belong(
     rows = parts_of(lab.results, lab.plan())[0].rows
     told = study(lab.results, rows, ["accuracy"], multilabel=False, references={})
     found = told.intervals["cnn", "accuracy"]
-    lines = [list(map(float, line.get_xdata())) for line in accuracy.lines if line.get_lw() == 1.6]
+    lines = [
+        [x for x, _ in places(line)] for line in accuracy.lines if line.get_linewidth() == 1.6
+    ]
     # One row alone has its predictions.
     assert lines == [[100 * found.low, 100 * found.high]]
     assert points(macro, "|")[3:] == [(50, 1), (60, 2.5), (62, 2.5), (64, 2.5)]

@@ -9,7 +9,7 @@ import pytest
 from analysis.figures import parallel
 from mi2p.plan import Plan
 from tests.analysis.conftest import CNN, ME_CNN, Lab
-from tests.analysis.figures.conftest import Remember, assert_readable
+from tests.analysis.figures.conftest import Remember, assert_readable, places
 from tests.analysis.figures.test_axes_of_search import search
 
 
@@ -35,8 +35,8 @@ def test_each_configuration_is_a_line_and_the_best_is_on_top(lab: Lab, remember:
     (one,) = drawn(lab, row)
     assert one.name == "models-lab-parallel-row"
     panel = kept[0].axes[0]
-    lines = [line for line in panel.lines if len(line.get_xdata()) == 3]
-    ends = {tuple(np.round(line.get_ydata(), 3).tolist()) for line in lines}
+    lines = [line for line in panel.lines if len(places(line)) == 3]
+    ends = {tuple(round(y, 3) for _, y in places(line)) for line in lines}
     decays = {0.0: 0.0, 1e-4: 1.0}
     lost = {status: height for status, (height, _, _) in parallel.LOST.items()}
     assert ends == {
@@ -47,7 +47,7 @@ def test_each_configuration_is_a_line_and_the_best_is_on_top(lab: Lab, remember:
         (round(np.log10(2) / 2, 3), decays[0.0], lost["error"]),
     }
     top = max(lines, key=lambda line: line.get_zorder())
-    assert top.get_ydata()[-1] == 1.0 and top.get_path_effects()
+    assert places(top)[-1][1] == 1.0 and top.get_path_effects()
     assert len({line.get_linestyle() for line in lines}) == 3  # not by colour alone
     texts = [text.get_text() for text in panel.texts]
     assert {"lr", "weight decay", "accuracy (%)", "pruned", "failed"} <= set(texts)
@@ -59,14 +59,19 @@ def test_each_configuration_is_a_line_and_the_best_is_on_top(lab: Lab, remember:
 
 def test_more_axes_than_fit_go_into_a_second_panel(lab: Lab, remember: Remember) -> None:
     kept = remember(parallel)
-    small = {"model.units.heads": 4, "model.units.d_k": 16, "model.units.query_kernel": 1}
+    small: dict[str, Any] = {
+        "model.units.heads": 4,
+        "model.units.d_k": 16,
+        "model.units.query_kernel": 1,
+    }
     small |= {"model.units.lr_multiplier": 0.5, "train.batch_size": 64, "train.lr": 2e-5}
     small |= {"train.weight_decay": 1e-6, "model.units.attach": (4,)}
     row = search(lab, ME_CNN, [({}, 0.5, "done"), (small, 0.6, "done")])
     (one,) = drawn(lab, row)
     assert len(kept[0].axes) == 3  # and the bar of colours
     titles = [
-        [t.get_text() for t in axes.texts if t.get_va() == "bottom"] for axes in kept[0].axes[:2]
+        [t.get_text() for t in axes.texts if t.get_verticalalignment() == "bottom"]
+        for axes in kept[0].axes[:2]
     ]
     assert [len(of) for of in titles] == [5, 5]
     assert titles[0][-1] == titles[1][-1] == "accuracy (%)"
