@@ -3,6 +3,7 @@
     results/trials/<trial_id>.parquet        one row: spec, status, metrics, environment
     results/epochs/<trial_id>.parquet        a row per epoch
     results/predictions/<trial_id>.parquet   a row per example of val (and test when confirming)
+    results/weights/<trial_id>.pt            what was trained, at the best epoch, where it is kept
 
 Every file is written to a temporary name and renamed, with one fixed schema per folder, so that
 `pandas.read_parquet("results/trials")` reads all trials at any moment.
@@ -168,6 +169,10 @@ class Store:
         """Where a trial keeps its checkpoints until its row is written."""
         return self.folder / "checkpoints" / trial_id
 
+    def weights(self, trial_id: str) -> Path:
+        """Where the trained weights of a finished trial are, if they are kept."""
+        return self.folder / "weights" / f"{trial_id}.pt"
+
     def forget(self, trial_id: str) -> None:
         """Delete what is kept of a trial until its row is there: checkpoints, and its record."""
         shutil.rmtree(self.checkpoints(trial_id), ignore_errors=True)
@@ -241,8 +246,9 @@ class Store:
         predictions. `FileExistsError`, before anything is moved, if `folder` has such a file.
         """
         moves = {}
-        for kind in ("trials", "predictions", "epochs"):
-            source, target = self._path(kind, trial_id), Store(folder)._path(kind, trial_id)
+        for source, target in zip(
+            self._left_by(trial_id), Store(folder)._left_by(trial_id), strict=True
+        ):
             if source.exists():
                 if target.exists():
                     raise FileExistsError(f"{target} is there; it is not replaced by {source}")
@@ -250,6 +256,11 @@ class Store:
         for source, target in moves.items():
             target.parent.mkdir(parents=True, exist_ok=True)
             source.rename(target)
+
+    def _left_by(self, trial_id: str) -> list[Path]:
+        """Files that a trial may have left, its row first."""
+        kinds = ("trials", "predictions", "epochs")
+        return [*(self._path(kind, trial_id) for kind in kinds), self.weights(trial_id)]
 
     def _path(self, kind: str, trial_id: str) -> Path:
         return self.folder / kind / f"{trial_id}.parquet"
