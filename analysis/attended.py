@@ -116,11 +116,14 @@ def attended(attention: Attention, unit: Unit) -> Attended:
 
 def over_heads(weights: Floats, heads: str) -> Floats:
     """(H, m, n) to (m, n): the `mean` or `max` of all heads, or one of them by its index."""
+    found: Floats
     if heads == "mean":
-        return weights.mean(0)
-    if heads == "max":
-        return weights.max(0)
-    return weights[int(heads)]
+        found = weights.mean(0)
+    elif heads == "max":
+        found = weights.max(0)
+    else:
+        found = weights[int(heads)]
+    return found
 
 
 def normalised_entropy(weights: Floats) -> Floats:

@@ -102,9 +102,10 @@ def _main(console: Console, options: AttentionOptions, draw: Draw) -> None:
     spec = chosen_trial(Store(results), row, options.seed)
     shown = chosen_units(spec, options)
     for found in attend(console, options, Store(results), spec, shown):
+        lines = draw(results, plan, row, found)  # first: it refuses words that are not there
         path = found.write(results)
         console.print(f"{found.split} {found.example}: {path}", markup=False, soft_wrap=True)
-        for line in draw(results, plan, row, found):
+        for line in lines:
             console.print(f"  {line}", markup=False, soft_wrap=True)
 
 

@@ -144,7 +144,6 @@ def read(path: Path) -> Attention:
 def _read(arrays: Mapping[str, NDArray[Any]]) -> Attention:
     about = json.loads(str(arrays["about"]))
     shown = about.pop("shown")
-    lists = {name: tuple(about.pop(name)) for name in ("labels", "predicted")}
     sentence = Sentence(
         text=about.pop("text"),
         pieces=tuple(arrays["pieces"].tolist()),
@@ -157,7 +156,8 @@ def _read(arrays: Mapping[str, NDArray[Any]]) -> Attention:
         probabilities=arrays["probabilities"],
         units=tuple(_units(arrays)),
         shown=Shown(**(shown | {name: tuple(shown[name]) for name in ("taps", "words")})),
-        **lists,
+        labels=tuple(about.pop("labels")),
+        predicted=tuple(about.pop("predicted")),
         **about,
     )
 

@@ -171,7 +171,7 @@ class Store:
 
     def weights(self, trial_id: str) -> Path:
         """Where the trained weights of a finished trial are, if they are kept."""
-        return self.folder / "weights" / f"{trial_id}.pt"
+        return self._path("weights", trial_id)
 
     def forget(self, trial_id: str) -> None:
         """Delete what is kept of a trial until its row is there: checkpoints, and its record."""
@@ -246,9 +246,8 @@ class Store:
         predictions. `FileExistsError`, before anything is moved, if `folder` has such a file.
         """
         moves = {}
-        for source, target in zip(
-            self._left_by(trial_id), Store(folder)._left_by(trial_id), strict=True
-        ):
+        for kind in ("trials", "predictions", "epochs", "weights"):
+            source, target = self._path(kind, trial_id), Store(folder)._path(kind, trial_id)
             if source.exists():
                 if target.exists():
                     raise FileExistsError(f"{target} is there; it is not replaced by {source}")
@@ -257,13 +256,8 @@ class Store:
             target.parent.mkdir(parents=True, exist_ok=True)
             source.rename(target)
 
-    def _left_by(self, trial_id: str) -> list[Path]:
-        """Files that a trial may have left, its row first."""
-        kinds = ("trials", "predictions", "epochs")
-        return [*(self._path(kind, trial_id) for kind in kinds), self.weights(trial_id)]
-
     def _path(self, kind: str, trial_id: str) -> Path:
-        return self.folder / kind / f"{trial_id}.parquet"
+        return self.folder / kind / f"{trial_id}.{'pt' if kind == 'weights' else 'parquet'}"
 
 
 def load(folder: str | Path) -> pd.DataFrame:

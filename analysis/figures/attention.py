@@ -24,8 +24,9 @@ from analysis.attended import (
     shown_units,
     strongest,
 )
+from analysis.figures.attention_matrix import draw_matrix
 from analysis.figures.canvas import Drawn, drawn, figure, shown
-from analysis.figures.sentence import draw_sentence, lines_of
+from analysis.figures.sentence import DOTS, SIZE, draw_sentence, lines_of
 from mi2p.attention_file import Attention, Unit, folder_of, read, stem
 from mi2p.backbones import textual_card, visual_card
 from mi2p.files import write_whole
@@ -34,8 +35,8 @@ from mi2p.plan import Plan, PlanRow
 PANEL = 2.1
 """Inches of a picture's side."""
 GAP = 0.2
-HEAD = 0.3
-"""Inches above the pictures, for the example's labels."""
+HEAD = 0.48
+"""Inches above the pictures, for the example's label and the prediction."""
 BELOW = 0.22
 """For the channel's number."""
 LINE = 0.17
@@ -43,20 +44,23 @@ LINE = 0.17
 COLOUR_MAP = "viridis"
 """Told apart by all readers, and in grey."""
 BLEND = 0.5
+MOST_NUMBERS = 3
+"""Of channels, below a picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """The trial that an example was put through, as a caption names it."""
 
-    plan: str
+    plan: Plan
     row: PlanRow
     seed: int
 
     @property
     def stem(self) -> str:
         """What the names of its figures begin with."""
-        return f"{self.plan}-{self.row.key}-{self.row.dataset}-seed{self.seed}"
+        several = f"-{self.row.dataset}" if len(self.plan.datasets) > 1 else ""
+        return f"{self.plan.name}-{self.row.key}{several}-seed{self.seed}"
 
 
 def draw(results: Path, plan: Plan) -> list[Drawn]:
@@ -67,7 +71,7 @@ def draw(results: Path, plan: Plan) -> list[Drawn]:
     found = []
     for row in plan.rows:
         for spec in row.specs:
-            source = Source(plan=plan.name, row=row, seed=spec.seed)
+            source = Source(plan=plan, row=row, seed=spec.seed)
             for path in sorted(folder_of(results, spec.trial_id).glob("*.npz")):
                 attention = read(path)
                 for unit in shown_units(attention):
@@ -77,22 +81,27 @@ def draw(results: Path, plan: Plan) -> list[Drawn]:
 
 
 def write(results: Path, plan: Plan, row: PlanRow, attention: Attention) -> list[str]:
-    """Write an example's table and pictures beside its .npz; what there is to say, in lines."""
+    """Write an example's table and pictures beside its .npz; what there is to say, in lines.
+
+    Nothing is written where `draw_unit` raises.
+    """
     folder, name = folder_of(results, attention.trial_id), stem(attention.example)
     seed = next(s.seed for s in row.specs if s.trial_id == attention.trial_id)
-    source = Source(plan=plan.name, row=row, seed=seed)
-    told = [_answer(attention), f"text: {attention.sentence.text}"]
+    source = Source(plan=plan, row=row, seed=seed)
+    told = ["; ".join(_answer(attention)), f"text: {attention.sentence.text}"]
     for unit in attention.units:
         spread = attended(attention, unit).spread
-        told.append(f"{place_of(unit)}: entropy {spread:.3f} of uniform")
-    write_whole(folder / f"{name}.csv", strongest(attention).to_csv(index=False))
+        told.append(f"{place_of(unit)}: entropy {spread:.3f}, 1 being uniform")
+    made = []
     for unit in shown_units(attention):
-        made = draw_unit(attention, unit, source, f"{name}-{place_of(unit)}")
-        if not made:
-            told.append(f"{place_of(unit)}: no picture, the text has no words")
-        for one in made:
-            told.append(one.caption)
-            told += [f"{path}" for path in one.write(folder)]
+        made += draw_unit(attention, unit, source, f"{name}-{place_of(unit)}")
+        where = _where(unit, source)
+        made.append(draw_matrix(attended(attention, unit), where, f"{name}-{place_of(unit)}-all"))
+    if len(made) == len(shown_units(attention)):
+        told.append("no picture: the text has no words")
+    write_whole(folder / f"{name}.csv", strongest(attention).to_csv(index=False))
+    for one in made:
+        told += [one.caption, *map(str, one.write(folder))]
     return told
 
 
@@ -111,13 +120,14 @@ def draw_unit(attention: Attention, unit: Unit, source: Source, name: str) -> li
     height = HEAD + PANEL + BELOW + lines * LINE + 0.1
     with figure(width, height) as made:
         made.set_layout_engine("none")  # sizes are given
-        made.text(
-            GAP / width,
-            1 - 0.5 * HEAD / height,
-            shown(_answer(attention), int(13 * width)),
-            va="center",
-            parse_math=False,
-        )
+        for line, text in enumerate(_answer(attention)):
+            made.text(
+                GAP / width,
+                1 - (0.08 + (line + 0.5) * LINE) / height,
+                shown(text, int(13 * (width - GAP))),
+                va="center",
+                parse_math=False,
+            )
         for place, (item, channels) in enumerate(zip(items, chosen, strict=True)):
             left = GAP + place * (PANEL + GAP)
             _panel(made, attention, found, item, channels, left)
@@ -148,16 +158,18 @@ def _panel(
     for spine in axes.spines.values():
         spine.set_color("0.6")
     several = "channels" if len(channels) > 1 else "channel"
-    numbers = ", ".join(map(str, channels[:4])) + (
-        ", \N{HORIZONTAL ELLIPSIS}" * (len(channels) > 4)
-    )
+    more = f", {DOTS}" if len(channels) > MOST_NUMBERS else ""
+    numbers = ", ".join(map(str, channels[:MOST_NUMBERS])) + more
+    middle = (bottom - BELOW / 2) / height
+    made.text(left / width, middle, f"{several} {numbers}", va="center", fontweight="bold")
     made.text(
-        (left + PANEL / 2) / width,
-        (bottom - BELOW / 2) / height,
-        f"{several} {numbers}",
-        ha="center",
+        (left + PANEL) / width,
+        middle,
+        f"entropy {found.entropy[item]:.3f}",
+        ha="right",
         va="center",
-        fontweight="bold",
+        fontsize=SIZE,
+        color="0.35",
     )
     draw_sentence(
         made,
@@ -182,12 +194,19 @@ def place_of(unit: Unit) -> str:
     return f"{unit.modality}-{unit.tap}"
 
 
-def _answer(attention: Attention) -> str:
+def _where(unit: Unit, source: Source) -> str:
+    model = source.row.specs[0].model
+    if unit.modality == "textual":
+        return f"layer {unit.tap} of {textual_card(model.textual or '').title}"
+    return f"block {unit.tap} of {visual_card(model.visual or '').title}"
+
+
+def _answer(attention: Attention) -> tuple[str, str]:
     """What the example is, and what the model says."""
     labels = " and ".join(attention.labels) or "no label"
     predicted = " and ".join(attention.predicted) or "none"
     sure = f" ({attention.probabilities.max():.2f})" if len(attention.predicted) == 1 else ""
-    return f"label: {labels}; predicted: {predicted}{sure}"
+    return f"label: {labels}", f"predicted: {predicted}{sure}"
 
 
 def _caption(attention: Attention, found: Attended, items: Sequence[int], source: Source) -> str:
@@ -199,14 +218,10 @@ def _sentences(
 ) -> Iterator[str]:
     unit, spec, count = found.unit, source.row.specs[0], attention.shown.channels
     textual = unit.modality == "textual"
-    if textual:
-        where = f"layer {unit.tap} of {textual_card(spec.model.textual or '').title}"
-    else:
-        where = f"block {unit.tap} of {visual_card(spec.model.visual or '').title}"
     yield (
-        f"What the MI2P unit at {where} attends to in example {attention.example} of "
-        f"{spec.data.name}, {attention.split} split (row {source.row.label}, trial "
-        f"{attention.trial_id}, seed {source.seed})."
+        f"What the MI2P unit at {_where(unit, source)} attends to in example "
+        f"{attention.example} of {spec.data.name}, {attention.split} split "
+        f"(row {source.row.label}, trial {attention.trial_id}, seed {source.seed})."
     )
     if attention.split == "train":
         yield "The model was trained on this example."
@@ -226,11 +241,15 @@ def _sentences(
     if not attention.shown.words:
         yield "The words are the content words whose attention is least spread."
     told = ", ".join(f"{found.items[i].text} {found.entropy[i]:.3f}" for i in items)
-    yield f"Entropy over channels, 1 being uniform: {told}; {found.spread:.3f} is the unit's mean."
+    mean = "words" if textual else "channels, over words,"
+    yield (
+        f"Entropy over channels, 1 being uniform: {told}; the mean of all {mean} is "
+        f"{found.spread:.3f}."
+    )
     if min(found.entropy[i] for i in items) >= NEARLY_UNIFORM:
         yield (
-            f"That is within {100 * (1 - NEARLY_UNIFORM):.0f} % of uniform: the unit hardly "
-            "prefers any channel, and the picture says little of what the model uses."
+            f"That is within {100 * (1 - NEARLY_UNIFORM):.0f} % of uniform: these words hardly "
+            "prefer any channel, and the picture says little of what the model uses."
         )
     if attention.difference:
         yield (

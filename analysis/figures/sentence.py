@@ -19,7 +19,7 @@ MOST_LINES = 5
 """Of a longer text the lines about the marked word are shown."""
 LONGEST = 28
 """Letters of one chunk."""
-SPACE = 0.035
+SPACE = 0.055
 """Inches between chunks."""
 DOTS = "\N{HORIZONTAL ELLIPSIS}"
 
