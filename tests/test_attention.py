@@ -195,7 +195,7 @@ def test_from_a_trial_to_pictures(
         for what in ("", "-all")
         for ending in ("pdf", "png")
     ]
-    ends = [*pictures, ".csv", ".npz"]
+    ends = [*pictures, ".csv", ".npz", ".txt"]
     assert first.keys() == {f"{kept.stem}{end}" for end in ends}
 
     with np.load(kept) as arrays:

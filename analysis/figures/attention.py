@@ -44,8 +44,6 @@ LINE = 0.17
 COLOUR_MAP = "viridis"
 """Told apart by all readers, and in grey."""
 BLEND = 0.5
-MOST_NUMBERS = 3
-"""Of channels, below a picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +79,7 @@ def draw(results: Path, plan: Plan) -> list[Drawn]:
 
 
 def write(results: Path, plan: Plan, row: PlanRow, attention: Attention) -> list[str]:
-    """Write an example's table and pictures beside its .npz; what there is to say, in lines.
+    """Write an example's table, pictures and their captions beside its .npz; what to tell.
 
     Nothing is written where `draw_unit` raises.
     """
@@ -100,8 +98,11 @@ def write(results: Path, plan: Plan, row: PlanRow, attention: Attention) -> list
     if len(made) == len(shown_units(attention)):
         told.append("no picture: the text has no words")
     write_whole(folder / f"{name}.csv", strongest(attention).to_csv(index=False))
+    captions = "".join(f"{one.name}: {one.caption}\n" for one in made)
+    write_whole(folder / f"{name}.txt", captions)
     for one in made:
-        told += [one.caption, *map(str, one.write(folder))]
+        one.write(folder)
+        told.append(f"{one.name}.pdf, .png: {one.alternative}")
     return told
 
 
@@ -135,7 +136,7 @@ def draw_unit(attention: Attention, unit: Unit, source: Source, name: str) -> li
             drawn(
                 made,
                 name=name,
-                caption=_caption(attention, found, items, source),
+                caption=" ".join(_sentences(attention, found, items, chosen, source)),
                 alternative=_alternative(attention, found, items, chosen),
             )
         ]
@@ -157,11 +158,9 @@ def _panel(
     axes.set_yticks([])
     for spine in axes.spines.values():
         spine.set_color("0.6")
-    several = "channels" if len(channels) > 1 else "channel"
-    more = f", {DOTS}" if len(channels) > MOST_NUMBERS else ""
-    numbers = ", ".join(map(str, channels[:MOST_NUMBERS])) + more
+    told = f"channel {channels[0]}" if len(channels) == 1 else f"channels {channels[0]}, {DOTS}"
     middle = (bottom - BELOW / 2) / height
-    made.text(left / width, middle, f"{several} {numbers}", va="center", fontweight="bold")
+    made.text(left / width, middle, told, va="center", fontweight="bold")
     made.text(
         (left + PANEL) / width,
         middle,
@@ -209,12 +208,12 @@ def _answer(attention: Attention) -> tuple[str, str]:
     return f"label: {labels}", f"predicted: {predicted}{sure}"
 
 
-def _caption(attention: Attention, found: Attended, items: Sequence[int], source: Source) -> str:
-    return " ".join(_sentences(attention, found, items, source))
-
-
 def _sentences(
-    attention: Attention, found: Attended, items: Sequence[int], source: Source
+    attention: Attention,
+    found: Attended,
+    items: Sequence[int],
+    chosen: Sequence[tuple[int, ...]],
+    source: Source,
 ) -> Iterator[str]:
     unit, spec, count = found.unit, source.row.specs[0], attention.shown.channels
     textual = unit.modality == "textual"
@@ -238,6 +237,8 @@ def _sentences(
     over = {"mean": "the mean over heads", "max": "the maximum over heads"}
     heads = over.get(attention.shown.heads, f"head {attention.shown.heads}")
     yield f"weight ({heads}) times {maps}, from its least to its greatest value, over the picture."
+    if any(not found.heat(*one).any() for one in zip(items, chosen, strict=True)):
+        yield "A panel of one colour is of a map that is the same everywhere."
     if not attention.shown.words:
         yield "The words are the content words whose attention is least spread."
     told = ", ".join(f"{found.items[i].text} {found.entropy[i]:.3f}" for i in items)

@@ -32,7 +32,8 @@ def times_uniform(found: Attended) -> NDArray[np.float64]:
     attended = found.weights.shape[1]
     if found.unit.modality == "visual":
         attended = found.unit.weights.shape[-1]  # channels attend to word pieces
-    return found.weights * attended
+    times: NDArray[np.float64] = found.weights * attended
+    return times
 
 
 def draw_matrix(found: Attended, where: str, name: str) -> Drawn:

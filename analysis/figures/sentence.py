@@ -19,7 +19,7 @@ MOST_LINES = 5
 """Of a longer text the lines about the marked word are shown."""
 LONGEST = 28
 """Letters of one chunk."""
-SPACE = 0.055
+SPACE = 0.065
 """Inches between chunks."""
 DOTS = "\N{HORIZONTAL ELLIPSIS}"
 
@@ -119,7 +119,11 @@ def _lines(sentence: Sentence, word: int, width: float) -> list[list[tuple[Chunk
         return lines
     at = next(i for i, line in enumerate(lines) if any(chunk.marked for chunk, _ in line))
     first = max(0, min(at - MOST_LINES // 2, len(lines) - MOST_LINES))
-    return lines[first : first + MOST_LINES]
+    kept = lines[first : first + MOST_LINES]
+    for place, is_cut in ((0, first > 0), (-1, first + MOST_LINES < len(lines))):
+        if is_cut:  # the marked word is lines away
+            kept[place][place] = (Chunk(text=DOTS), kept[place][place][1])
+    return kept
 
 
 @cache

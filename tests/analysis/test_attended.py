@@ -188,7 +188,7 @@ def test_the_table_has_the_strongest_channels_of_each_item() -> None:
         (unit,) = (u for u in attention.units if (u.modality, u.tap) == place)
         found, item, channel = attended(attention, unit), row["item"], row["channel"]
         contrast = found.contrast[item].tolist()
-        order = sorted(range(len(contrast)), key=lambda c, of=contrast: -of[c])
+        order = sorted(range(len(contrast)), key=contrast.__getitem__, reverse=True)
         assert channel == order[row["rank"] - 1]
         assert row["weight"] == found.weights[item, channel]
         assert row["contrast"] == contrast[channel]

@@ -93,6 +93,13 @@ def test_the_caption_tells_when_a_map_says_nothing(lab: Lab) -> None:
     assert told not in caption(lab, an_attention(sharpness=3))
 
 
+def test_the_caption_tells_of_a_map_without_anything_in_it(lab: Lab) -> None:
+    attention, told = an_attention(), "of one colour"
+    assert told not in caption(lab, attention)
+    flat = tuple(replace(unit, maps=np.zeros_like(unit.maps)) for unit in attention.units)
+    assert told in caption(lab, replace(attention, units=flat))
+
+
 def test_half_picture_half_heat() -> None:
     picture = np.full((4, 4, 3), 255, np.uint8)
     found = blended(picture, np.array([[0.0, 0], [1, 1]]))
@@ -117,10 +124,14 @@ def test_files_lie_beside_each_other(lab: Lab, tmp_path: Path) -> None:
     path = attention.write(lab.results)
     told = write(lab.results, plan, plan.rows[3], attention)
     assert {file.name for file in path.parent.iterdir()} == {
-        *("b.npz", "b.csv", "b-visual-4.pdf", "b-visual-4.png"),
+        *("b.npz", "b.csv", "b.txt", "b-visual-4.pdf", "b-visual-4.png"),
         *("b-textual-3.pdf", "b-textual-3.png", "b-textual-3-all.pdf", "b-textual-3-all.png"),
         *("b-visual-4-all.pdf", "b-visual-4-all.png"),
     }
+    captions = (path.parent / "b.txt").read_text()
+    assert [line.partition(": ")[0] for line in captions.splitlines()] == [
+        *("b-visual-4", "b-visual-4-all", "b-textual-3", "b-textual-3-all"),
+    ]
     assert told[:2] == ["label: rescue; predicted: others (0.75)", "text: Rescue the flooded"]
 
 

@@ -7,7 +7,7 @@ from matplotlib import font_manager
 from matplotlib.transforms import Bbox
 
 from analysis.figures.canvas import FONT, figure
-from analysis.figures.sentence import MOST_LINES, SIZE, chunks, draw_sentence, lines_of
+from analysis.figures.sentence import DOTS, MOST_LINES, SIZE, chunks, draw_sentence, lines_of
 from mi2p.sentences import Sentence
 
 
@@ -58,6 +58,8 @@ def test_nothing_overlaps_or_is_cut_off(marked: int) -> None:
         boxes = [text.get_window_extent(renderer) for text in made.texts]
         (seen,) = (text for text in made.texts if text.get_bbox_patch() is not None)
         assert seen.get_text() == words[marked]
+        drawn = [text.get_text() for text in made.texts]
+        assert (drawn[0] == DOTS, drawn[-1] == DOTS) == (marked > 0, marked < 199)
         for number, box in enumerate(boxes):
             assert 0.49 * made.dpi <= box.x0 and box.x1 <= 2.53 * made.dpi
             shrunk = Bbox.from_extents(box.x0 + 1, box.y0 + 4, box.x1 - 1, box.y1 - 4)
