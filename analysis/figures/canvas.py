@@ -25,6 +25,8 @@ from mi2p.files import write_whole
 DPI = 120
 PRINT_DPI = 200
 """Of PNG files that stand beside a PDF."""
+COLUMN, PAGE = 3.3, 6.9
+"""Inches: one and both columns of a paper."""
 COLOURS = (
     "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000"
 )  # fmt: skip
