@@ -7,7 +7,9 @@ from pathlib import Path
 from analysis.part import Part
 
 
-def intervals(results: Path, part: Part, metrics: Sequence[str]) -> Mapping[tuple[str, str], tuple[float, float]]:
+def intervals(
+    results: Path, part: Part, metrics: Sequence[str]
+) -> Mapping[tuple[str, str], tuple[float, float]]:
     found = {}
     for row in part.rows:
         for metric in metrics:
