@@ -82,17 +82,6 @@ class RowTrials:
         """How many trials the plan has for this row."""
         return len({spec.trial_id for spec in self.row.specs})
 
-    def provenance(self) -> str:
-        """The finished trials, and those whose predictions they average, in words."""
-        used = [str(trial_id) for trial_id in self.finished["trial_id"]]
-        averaged = [
-            f"{spec.trial_id} of {' and '.join(spec.averages)}"
-            for spec in self.row.specs
-            if spec.averages and spec.trial_id in used
-        ]
-        told = f"trials: {' '.join(used) or 'none'}"
-        return told + (f"; averages: {', '.join(averaged)}" if averaged else "")
-
     def cell(self, metric: str, *, partly: bool = False) -> Cell:
         """The column `metric`; a finished trial without it is a `ValueError`.
 

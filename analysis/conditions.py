@@ -158,14 +158,26 @@ def _cut_texts(rows: Sequence[RowTrials]) -> list[str]:
 
 
 def _option(option: Option, rows: Sequence[RowTrials]) -> list[str]:
-    """What most rows have, then which have something else; of rows that have a number."""
+    """What rows that have a number do not share.
+
+    By the backbones that are trained if it depends on them, as epochs do by default; else what
+    most rows have, then which have something else.
+    """
     labels: dict[Any, list[str]] = {}
+    trained: dict[str, set[Any]] = {}
     for row in rows:
         spec = row.row.specs[0]
         if option.matters(spec) and not row.finished.empty:
             labels.setdefault(option.value(spec), []).append(row.row.label)
+            trained.setdefault(" and ".join(spec.model.trains), set()).add(option.value(spec))
     if len(labels) < 2:
         return []
+    if all(len(values) == 1 for values in trained.values()):
+        told = (
+            f"{value} ({'; '.join(name for name, values in trained.items() if value in values)})"
+            for value in labels
+        )
+        return [f"{option.title}, by the backbones that are trained: {', '.join(told)}."]
     usual = max(labels, key=lambda value: len(labels[value]))  # the first of several
     others = [f"{value} in {_each_once(labels[value])}" for value in labels if value != usual]
     return [f"{option.title}: {usual}, but {'; '.join(others)}."]

@@ -79,13 +79,6 @@ def _untrained(rows: Sequence[RowTrials]) -> list[str]:
     ]
 
 
-OF_DELTA = (
-    "± of Δ is over seeds alone, which it pairs, and leaves out the noise of the test examples; "
-    "intervals that have both are in claims-{plan} beside this table."
-)
-"""With the name of a plan, under Tables 3 and 4 of several seeds."""
-
-
 def of_methods(rows: Sequence[RowTrials]) -> list[str]:
     """What a reader must know of the methods of Tables 3 and 4."""
     return [*_averaged(rows), *joint_score_fusion(rows), *_other_backbones(rows), *_begun(rows)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +108,7 @@ def parts(
     found = []
     for dataset in plan.datasets:
         mine = tuple(row for row in rows if row.row.dataset == dataset)
+        _refuse_twice(dataset, mine)
         theirs = printed.get(dataset, {})
         multilabel = _multilabel(plan, dataset, mine)
         several = {**MULTILABEL, **(TUNED if tuned else {})}
@@ -147,6 +149,15 @@ def _num_test(results: Path, specs: Iterable[TrialSpec]) -> int | None:
 
 def _count_test(predictions: pa.Table) -> int:
     return int(pc.sum(pc.equal(predictions["split"], "test")).as_py() or 0)
+
+
+def _refuse_twice(dataset: str, rows: Sequence[RowTrials]) -> None:
+    """Statistics, claims and what a table is made of are by key."""
+    for key, count in Counter(row.row.key for row in rows).items():
+        if count > 1:
+            raise ValueError(
+                f"a method has one row on a data set, but {key!r} has several on {dataset}"
+            )
 
 
 def _refuse_empty(plan: Plan, rows: Sequence[RowTrials]) -> None:

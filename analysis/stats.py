@@ -6,13 +6,21 @@ All of it is made from the stored predictions of the test examples, with the var
 
 from __future__ import annotations
 
+import itertools
+import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from scipy import stats
+
 from analysis.cells import RowTrials
-from analysis.pairs import Difference
+from analysis.pairs import LEVEL, Difference, Measured, holm, measured
+from analysis.predictions import of_rows
+from analysis.resampling import RESAMPLES, Answers, legal
+from mi2p.metrics import primary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,11 +86,134 @@ def study(
     `metrics` are named without `test/`; `references` has a row's key and that of its reference.
     `ValueError` for predictions that are damaged, or not of the same examples.
     """
+    finished = {row.row.key: row for row in rows if not row.finished.empty}
+    methods = {
+        key: method
+        for key, method in of_rows(results, rows, multilabel=multilabel).items()
+        if len(method.seeds) == len(finished[key].finished)
+    }
+    means = {
+        metric: {
+            key: mean
+            for key, row in finished.items()
+            if (mean := row.cell(f"test/{metric}", partly=True).mean) is not None
+        }
+        for metric in metrics
+    }
+    return studied(methods, means, primary(multilabel=multilabel), references=references)
+
+
+def studied(
+    methods: Mapping[str, Answers],
+    means: Mapping[str, Mapping[str, float]],
+    main: str,
+    *,
+    references: Mapping[str, str],
+    resamples: int = RESAMPLES,
+) -> Study:
+    """The same from answers of rows, by key, of one data set.
+
+    `means` has the mean of each metric and row that is finished, `main` is the primary metric.
+    """
+    known = legal(multilabel=any(method.multilabel for method in methods.values()))
+    wanted = [metric for metric in dict.fromkeys([main, *means]) if metric in known]
+    of = measured(methods, wanted, resamples=resamples)
+    pairs = {metric: _pairs(of[metric]) for metric in of}
+    compared = {metric: found for metric, found in pairs.items() if found and metric in means}
     return Study(
-        intervals={},
-        against={},
-        not_worse={},
-        tested=frozenset(),
-        untested=frozenset(),
-        resolvable={},
+        intervals={
+            (key, metric): interval
+            for metric in of
+            for key in methods
+            if metric in means and (interval := _interval(of[metric], key)) is not None
+        },
+        against=_against(methods, pairs.get(main, {}), references),
+        not_worse={
+            metric: _not_worse(of[metric], compared[metric]) if metric in compared else _best(found)
+            for metric, found in means.items()
+        },
+        tested=frozenset(compared),
+        untested=frozenset(key for found in means.values() for key in found) - methods.keys(),
+        resolvable={
+            metric: statistics.median(difference.half_width for difference in found.values())
+            for metric, found in compared.items()
+        },
     )
+
+
+def mcnemar(ours: Answers, theirs: Answers) -> float | None:
+    """McNemar's exact test, two-sided, of the models of the seeds that both have; None without.
+
+    Of one seed each and one label it is McNemar's: of the examples that only one model has right,
+    half should be ours. Of several seeds, an example is ours if our models together say fewer
+    classes of it wrongly than theirs do, and theirs if more: an example still counts once, while
+    adding the counts of the seeds would take answers to one example for several examples, and
+    tests seed by seed would pair seeds that have nothing in common, and leave several p. It asks
+    whether these trained models would be right on other examples as often. What other seeds would
+    give it does not know, so that p is smaller than that of methods, and not adjusted.
+    """
+    seeds = [seed for seed in ours.seeds if seed in theirs.seeds]
+    if not seeds:
+        return None
+    wrong = [of.wrong[[of.seeds.index(seed) for seed in seeds]].sum(0) for of in (ours, theirs)]
+    wins, losses = (int(np.sum(a < b)) for a, b in (wrong, wrong[::-1]))
+    return float(stats.binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
+
+
+def _pairs(of: Measured) -> dict[tuple[str, str], Difference]:
+    """All pairs of rows that share a seed, each once in either order."""
+    found = {pair: of.difference(*pair) for pair in itertools.combinations(of.at, 2)}
+    return {pair: difference for pair, difference in found.items() if difference is not None}
+
+
+def _interval(of: Measured, key: str) -> Interval | None:
+    """None if resamples do not vary, as of a row that is always right: that tells nothing."""
+    variance = of.variance(key)
+    if not variance.value:
+        return None
+    mean, half = of.mean(key), variance.half_width(LEVEL)
+    return Interval(low=max(0.0, mean - half), high=min(1.0, mean + half))
+
+
+def _against(
+    methods: Mapping[str, Answers],
+    pairs: Mapping[tuple[str, str], Difference],
+    references: Mapping[str, str],
+) -> dict[str, Versus]:
+    """Rows that are not there yet count as p = 1, so that nothing is lost by their arrival."""
+    found = {
+        key: pairs[key, other] if (key, other) in pairs else _turned(pairs.get((other, key)))
+        for key, other in references.items()
+    }
+    adjusted = holm([1.0 if difference is None else difference.p for difference in found.values()])
+    return {
+        key: Versus(
+            reference=references[key],
+            difference=difference,
+            p_holm=p,
+            mcnemar=mcnemar(methods[key], methods[references[key]]),
+        )
+        for (key, difference), p in zip(found.items(), adjusted, strict=True)
+        if difference is not None
+    }
+
+
+def _turned(difference: Difference | None) -> Difference | None:
+    return None if difference is None else replace(difference, mean=-difference.mean)
+
+
+def _not_worse(of: Measured, pairs: Mapping[tuple[str, str], Difference]) -> frozenset[str]:
+    best = max(of.at, key=of.mean)
+    adjusted = dict(zip(pairs, holm([pair.p for pair in pairs.values()]), strict=True))
+    kept = {best}
+    for (first, second), p in adjusted.items():
+        if best in (first, second):
+            ahead = pairs[first, second].mean * (1 if first == best else -1)
+            if p >= LEVEL or ahead <= 0:
+                kept.add(second if first == best else first)
+    return frozenset(kept)
+
+
+def _best(means: Mapping[str, float]) -> frozenset[str]:
+    highest = max(means.values(), default=0.0)
+    return frozenset(key for key, mean in means.items() if mean == highest)

@@ -146,6 +146,16 @@ def number(
     return f"{text} {mark}" if mark else text
 
 
+def points(fraction: float) -> str:
+    """A difference in points, with its sign."""
+    return number(fraction, None, n=1, want=1, signed=True)
+
+
+def probability(p: float) -> str:
+    """With three decimals, or the power of ten of a small one."""
+    return f"{p:.0e}" if p < 0.001 else f"{p:.3f}"
+
+
 def percent(fraction: float | None) -> float | None:
     """Of a fraction for CSV: with nine decimals, without the tail of binary fractions."""
     return None if fraction is None else round(100 * fraction, 9)

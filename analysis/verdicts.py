@@ -9,18 +9,20 @@ from analysis.formats import Texts, texts_of
 from analysis.judging import Finding, Judged, PairVerdict
 from analysis.notes import joint_score_fusion, listing
 from analysis.observations import Observed
-from analysis.pairs import LEVEL, RESAMPLES
+from analysis.pairs import LEVEL
 from analysis.part import NAMES
+from analysis.resampling import RESAMPLES
 from analysis.sideways import setting
 from analysis.tabular import (
     EMPTY,
-    MINUS,
     Row,
     Table,
     Value,
     escape_markdown,
     number,
     percent,
+    points,
+    probability,
     to_markdown,
 )
 from mi2p.plan import Plan
@@ -115,7 +117,7 @@ def _claim(judged: Judged) -> Row:
         cells=(
             judged.claim.title,
             judged.verdict or EMPTY,
-            _p(judged.p_holm) if known else EMPTY,
+            probability(judged.p_holm) if known else EMPTY,
             told if begun else EMPTY,
             f"{paper[0]}/{paper[1]}" if paper else EMPTY,
         )
@@ -140,14 +142,14 @@ def _line(observed: Observed, finding: Finding) -> Row:
     if found is None or p_holm is None:
         return Row(cells=(pair, *[EMPTY] * (1 + len(HEADS))))
     want = max(wanted[key] for key in finding.pair)
-    low, high = (_points(end) for end in found.interval)
+    low, high = (points(end) for end in found.interval)
     return Row(
         cells=(
             pair,
             number(found.mean, None, n=len(found.seeds), want=want, signed=True),
             f"[{low}, {high}]",
-            _p(found.p),
-            _p(p_holm),
+            probability(found.p),
+            probability(p_holm),
             str(finding.verdict),
         )
     )
@@ -248,11 +250,3 @@ def _labels(observed: Observed) -> dict[str, str]:
 
 def _wanted(observed: Observed) -> dict[str, int]:
     return {row.row.key: row.want for row in observed.part.rows}
-
-
-def _points(fraction: float) -> str:
-    return format(100 * fraction, "+z.1f").replace("-", MINUS)
-
-
-def _p(p: float) -> str:
-    return f"{p:.0e}" if p < 0.001 else f"{p:.3f}"

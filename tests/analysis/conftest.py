@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
+from analysis.assembled import beside
+from analysis.comparison import Comparison
 from analysis.latex_table import PREAMBLE
+from analysis.tabular import Table
 from mi2p.plan import Plan, PlanRow
 from mi2p.spec import DataSpec, ModelSpec, TrainSpec, TrialSpec, UnitSpec
 from mi2p.store import Status, Store, trial_row
@@ -101,6 +104,16 @@ class Lab:
     def on(self, dataset: str) -> Lab:
         """The same folder with trials on another data set."""
         return replace(self, dataset=dataset)
+
+
+UNTESTED = "No intervals, tests and verdicts: the predictions of these trials are not kept."
+"""The footnote of tables of hand-made trials, which have numbers alone."""
+
+
+def table_of(comparison: Comparison, results: Path, plan: Plan, *, tuned: bool = False) -> Table:
+    """The table of a plan on one data set, with the paper's numbers beside ours."""
+    (on,) = found = comparison.studied(results, plan, tuned=tuned)
+    return beside(comparison, found, on)
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def store(results: Path, name: str, count: int, uri: str | None = None) -> None:
 
 
 def test_the_table_says_what_was_used_and_what_was_left_out(tmp_path: Path) -> None:
-    tex, md, made = write(tmp_path, FOUND)
+    tex, md, _, made = write(tmp_path, FOUND)
     assert md == tmp_path / "tables" / f"{STEM}-fanova.md"
     assert md.read_text(encoding="utf-8") == MARKDOWN
     with made.open(encoding="utf-8") as file:

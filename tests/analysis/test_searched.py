@@ -190,7 +190,8 @@ def test_each_file_is_written_beside_the_table(lab: Any) -> None:
     plan = plan_of(lab)
     lab.fill(plan.rows[CNN], [0.6, 0.7, 0.8])
     paths = TABLE.write(lab.results, plan)
-    names = [f"table5-lab{kind}.{end}" for kind in ("", "-search") for end in ("tex", "md", "csv")]
+    names = [f"table5-lab.{end}" for end in ("tex", "md", "html", "csv", "json")]
+    names += [f"table5-lab-search.{end}" for end in ("tex", "md", "html", "csv")]
     assert [path.name for path in paths] == names
     before = [path.read_bytes() for path in paths]
     assert [path.read_bytes() for path in TABLE.write(lab.results, plan)] == before

@@ -12,6 +12,7 @@ from analysis.table4 import TABLE
 from analysis.tabular import Table
 from mi2p.store import load
 from sweeps.compare_food101_mmimdb import Options, plan
+from tests.analysis.conftest import table_of
 from tests.simulated import Simulated
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,8 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def made(results: Path, dataset: str, *, tuned: bool = False) -> Table:
     table = plan(Options(dataset=dataset, seeds=(0,)))
     Simulated(results).fill(table)
-    printed = TABLE.paper(dataset)
-    return TABLE.table(table, load(results), printed=printed, tuned=tuned)
+    return table_of(TABLE, results, table, tuned=tuned)
 
 
 def test_food101_has_accuracy_alone(tmp_path: Path) -> None:
@@ -66,8 +66,11 @@ def test_the_command_line(tmp_path: Path, tuned: list[str]) -> None:
     names = [Path(line).name for line in ran.stdout.split()]
     assert names == [
         f"{stem}.{end}"
-        for stem in ("table4-packaged", "claims-table4-packaged")
-        for end in ("tex", "md", "csv")
+        for stem, ends in (
+            ("table4-packaged", ("tex", "md", "html", "csv", "json")),
+            ("claims-table4-packaged", ("tex", "md", "html", "csv")),
+        )
+        for end in ends
     ]
     latex = Path(ran.stdout.split()[0]).read_text(encoding="utf-8")
     columns = 4 if tuned else 2
