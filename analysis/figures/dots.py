@@ -14,7 +14,6 @@ from matplotlib.lines import Line2D
 
 from analysis.cells import RowTrials
 from analysis.figures.canvas import PAGE, Drawn, drawn, figure, shown
-from analysis.figures.intervals import intervals
 from analysis.figures.rows import (
     METRICS,
     PALE,
@@ -31,6 +30,7 @@ from analysis.figures.rows import (
     stem,
 )
 from analysis.part import Part
+from analysis.stats import Interval, study
 from mi2p.plan import Plan
 
 LINE, REST = 0.19, 0.75
@@ -38,7 +38,8 @@ LINE, REST = 0.19, 0.75
 LABEL = 40
 """Most letters of a row's label."""
 
-Intervals = Mapping[tuple[str, str], tuple[float, float]]
+Intervals = Mapping[tuple[str, str], Interval]
+"""By row key and metric."""
 
 
 def draw(results: Path, plan: Plan) -> list[Drawn]:
@@ -51,7 +52,9 @@ def draw(results: Path, plan: Plan) -> list[Drawn]:
 
 def _draw(results: Path, plan: Plan, part: Part) -> Drawn:
     metrics = tuple(dict.fromkeys((part.primary, "macro_f1")))
-    found = intervals(results, part, metrics)
+    found = study(
+        results, part.rows, metrics, multilabel=part.multilabel, references={}
+    ).intervals
     places = _places(plan, part.rows)
     height = REST + LINE * (max(places.values()) + 1)
     with figure(PAGE, height) as made:
@@ -123,8 +126,8 @@ def _panel(
             )
             continue
         if (row.row.key, metric) in found:
-            low, high = found[row.row.key, metric]
-            axes.plot([100 * low, 100 * high], [place, place], color=colour, linewidth=1.6)
+            ends = [100 * found[row.row.key, metric].low, 100 * found[row.row.key, metric].high]
+            axes.plot(ends, [place, place], color=colour, linewidth=1.6)
         axes.plot(
             [100 * value for value in cell.values],
             [place] * cell.n,
