@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from analysis.budgets import method
@@ -182,7 +182,7 @@ def datasets(folder: Folder) -> Table:
     )
 
 
-def _grouped(plan: Plan, lines: Any) -> dict[str, Any]:
+def _grouped(plan: Plan, lines: Callable[[PlanRow], Iterable[tuple[str, ...]]]) -> dict[str, Any]:
     """The rows of a plan, those on one data set together if there are several."""
     groups = []
     for dataset in plan.datasets:
@@ -214,7 +214,7 @@ def _costs(folder: Folder, row: PlanRow) -> list[tuple[str, ...]]:
     ]
     if not found:
         return [(row.label, *[EMPTY] * 5)]
-    lines = []
+    lines: list[tuple[str, ...]] = []
     for (device,), of in _by(found, ("device",)):
         seconds = _seconds(of)
         processes = sorted({_processes(one) for one in of})

@@ -55,7 +55,8 @@ class Folder:
     def rows(self) -> Mapping[str, Mapping[str, Any]]:
         """The row of each trial by its id; what is not there is None."""
         plain = self.trials.astype(object).where(self.trials.notna(), None)
-        return {str(row["trial_id"]): row for row in plain.to_dict("records")}
+        records: list[Any] = plain.to_dict("records")
+        return {str(row["trial_id"]): row for row in records}
 
     def state(self, trial_id: str) -> State:
         """What became of a trial that a plan wants."""

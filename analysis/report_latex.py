@@ -14,10 +14,12 @@ from analysis.figures.canvas import Drawn
 from analysis.latex_table import PREAMBLE, escape_latex, to_latex
 from analysis.report_contents import Contents, Problem, Report
 from analysis.report_text import about, checked, progress, progress_of
-from analysis.tabular import Table
+from analysis.tabular import Row, Table
 from mi2p.files import write_whole
 from mi2p.table_rows import path_safe
 
+LONGEST_NAME = 48
+"""Letters of the name of a row in a table about the folder."""
 HEAD = rf"""% pdflatex main.tex, twice
 \documentclass{{article}}
 \usepackage[a4paper,textwidth=6.9in,textheight=9.6in]{{geometry}}
@@ -69,7 +71,7 @@ def main_text(report: Report) -> str:
 def _summary(report: Report) -> Iterator[str]:
     yield _paragraph(progress(report.folder))
     if report.folder.plans:
-        yield to_latex(facts.summary(report.folder))
+        yield to_latex(_narrow(facts.summary(report.folder)))
     for one in report.folder.damaged:
         yield _paragraph(f"{one.file} cannot be read: {one.why}")
     yield _paragraph(checked(report))
@@ -82,7 +84,7 @@ def _plan(report: Report, of: Contents) -> Iterator[str]:
     yield from (rf"\input{{{_table_file(table.name)}}}" for table in of.tables)
     yield from (_figure(drawn) for drawn in of.figures)
     for table in (facts.budget(report.folder, of.plan), facts.searches(report.folder, of.plan)):
-        yield from map(to_latex, _short(table)) if table is not None else ()
+        yield from (to_latex(_narrow(part)) for part in (_parts(table) if table else ()))
 
 
 def _environment(report: Report) -> Iterator[str]:
@@ -97,7 +99,19 @@ def _environment(report: Report) -> Iterator[str]:
         yield _paragraph(f"{counted} failed; the page beside this document tells of each.")
 
 
-def _short(table: Table) -> Iterator[Table]:
+def _narrow(table: Table) -> Table:
+    """The table with names of rows that fit on a page; the report's page has them whole."""
+    groups = tuple(tuple(map(_shortened, group)) for group in table.groups)
+    return replace(table, groups=groups, size="footnotesize")
+
+
+def _shortened(row: Row) -> Row:
+    name, *cells = row.cells
+    cut = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 3] + "..."
+    return replace(row, cells=(cut, *cells))
+
+
+def _parts(table: Table) -> Iterator[Table]:
     """A table for each data set, as LaTeX breaks no table between pages."""
     for i, group in enumerate(table.groups):
         yield replace(
@@ -105,7 +119,6 @@ def _short(table: Table) -> Iterator[Table]:
             label=f"{table.label}-{i + 1}",
             groups=(group,),
             titles=table.titles[i : i + 1],
-            size="footnotesize",
         )
 
 

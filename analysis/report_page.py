@@ -27,6 +27,8 @@ from analysis.tabular import Table
 STYLES = Path(__file__).with_name("report.css")
 MAGNIFIED = 1.35
 """Figures have the letters of print, which are small on a screen."""
+WIDE = 544
+"""Pixels, from which on a figure is not made narrower than this; `report.css` has it, too."""
 CSS_PIXELS = 96
 """In an inch."""
 
@@ -177,13 +179,17 @@ def _facts(table: Table) -> str:
 def _figure(drawn: Drawn) -> str:
     width, height = _size(drawn.png)
     shown = round(width * CSS_PIXELS * MAGNIFIED / PRINT_DPI)
+    # On a telephone one of a column fits, and one of a page is scrolled rather than unreadable.
+    kind = ' class="wide"' if shown > WIDE else ""
     data = base64.b64encode(drawn.png).decode("ascii")
+    image = (
+        f'<img{kind} src="data:image/png;base64,{data}" width="{shown}" '
+        f'height="{round(shown * height / width)}" alt="{escape_html(drawn.alternative)}">'
+    )
     return "\n".join(
         [
             f'<figure class="drawn" id="{_anchor(drawn.name)}">',
-            f'<div class="scroll"><img src="data:image/png;base64,{data}" width="{shown}" '
-            f'height="{round(shown * height / width)}" alt="{escape_html(drawn.alternative)}">'
-            "</div>",
+            f'<div class="scroll">{image}</div>',
             f"<figcaption>{escape_html(drawn.caption)}</figcaption>",
             "</figure>",
         ]

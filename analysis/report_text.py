@@ -62,7 +62,10 @@ def progress_of(folder: Folder, of: Contents) -> str:
     if counts["done"] == wanted:
         return f"{table}{on}. All {wanted:,} trials are finished."
     left = [f"{counts[state]:,} {state}" for state in STATES if state != "done" and counts[state]]
-    return f"{table}{on}. {counts['done']:,} of {wanted:,} trials are finished; {listing(left)}."
+    verb = "are" if counts["done"] > 1 else "is"
+    return (
+        f"{table}{on}. {counts['done']:,} of {wanted:,} trials {verb} finished; {listing(left)}."
+    )
 
 
 def unpredicted(folder: Folder, plan: Plan) -> str:
@@ -71,8 +74,8 @@ def unpredicted(folder: Folder, plan: Plan) -> str:
     if not found:
         return ""
     return (
-        f"The predictions of {len(found):,} finished trials are not in predictions/, so that they "
-        f"have no part in intervals and tests: {', '.join(found)}."
+        f"The predictions of {len(found):,} finished trial{'s' * (len(found) > 1)} are not in "
+        f"predictions/, and so have no part in intervals and tests: {', '.join(found)}."
     )
 
 

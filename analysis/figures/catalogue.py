@@ -6,11 +6,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from analysis.figures import curves, dots
+from analysis.figures import attachments, costs, curves, dots, importances, parallel
 from analysis.figures.canvas import Drawn
 from mi2p.plan import Plan
 
 FIGURES: Mapping[str, Callable[[Path, Plan], list[Drawn]]] = MappingProxyType(
-    {"dots": dots.draw, "curves": curves.draw}
+    {
+        "dots": dots.draw,
+        "attachments": attachments.draw,
+        "costs": costs.draw,
+        "curves": curves.draw,
+        "parallel": parallel.draw,
+        "importances": importances.draw,
+    }
 )
 """Name to what draws it; nothing where a plan has nothing for it."""
