@@ -13,8 +13,9 @@ from analysis.formats import Texts
 from analysis.html_table import to_html
 from analysis.latex_table import to_latex
 from analysis.lines import line, line_of_paper
-from analysis.notes import TUNED_NOTE, footnotes, resolution, resolutions, runs
-from analysis.part import TUNED
+from analysis.notes import TUNED_NOTE, footnotes, runs
+from analysis.part import NAMES, TUNED
+from analysis.resolution import resolution, resolutions, told_apart
 from analysis.sideways import merged, sections, setting, wide, wide_paper
 from analysis.studied import Studied
 from analysis.tabular import Row, Table, records_csv
@@ -39,7 +40,7 @@ def texts(comparison: Comparison, found: Sequence[Studied]) -> Texts:
         for dataset, table in tables.items()
         for row in table.rows
     ]
-    below = {on.part.dataset: _below(comparison, found, on) for on in found}
+    below = {on.part.dataset: _below(comparison, on, tables[on.part.dataset]) for on in found}
     return {
         "tex": "\n".join(map(to_latex, _pages(comparison, found) if several else tables.values())),
         "md": sections(_caption(comparison, found, "Δ" if several else _delta(found[0])), below),
@@ -64,9 +65,8 @@ def beside(comparison: Comparison, found: Sequence[Studied], on: Studied) -> Tab
     )
 
 
-def _below(comparison: Comparison, found: Sequence[Studied], on: Studied) -> list[Table]:
-    """Our numbers, then the paper's."""
-    table = beside(comparison, found, on)
+def _below(comparison: Comparison, on: Studied, table: Table) -> list[Table]:
+    """Our numbers, then the paper's, with the words of the table that has them side by side."""
     heads = tuple(f"{title} (%)" for title in on.part.metrics.values())
     ours = Table(
         caption=table.caption,
@@ -97,6 +97,7 @@ def _pages(comparison: Comparison, found: Sequence[Studied]) -> list[Table]:
         on.part.dataset: significance.notes_of_differences(on, reference=comparison.reference_name)
         for on in found
     }
+    fine = {on.part.dataset: [*_resolvable(on), *on.rare] for on in found}
     sizes = _sizes(found)
     ours = wide(
         found,
@@ -107,7 +108,7 @@ def _pages(comparison: Comparison, found: Sequence[Studied]) -> list[Table]:
             f"{significance.sentence(found)}"
         ),
         label=f"tab:{plan.name}",
-        footnotes=(*merged(notes), *merged(marks), *_resolutions(found)),
+        footnotes=(*merged(notes), *merged(marks), *_resolutions(found), *merged(fine)),
         comments=_comments(comparison, found[0]),
     )
     if not any(on.part.printed for on in found):
@@ -187,7 +188,16 @@ def _notes_of_numbers(comparison: Comparison, on: Studied) -> list[str]:
     accuracies = on.part.accuracies()
     if on.part.num_test and accuracies:
         told.append(resolution(accuracies, on.part.num_test))
-    return told
+    return [*told, *_resolvable(on), *on.rare]
+
+
+def _resolvable(on: Studied) -> list[str]:
+    smallest = on.study.resolvable.get(on.part.primary)
+    if smallest is None or not on.part.num_test:
+        return []
+    seeds = [len(row.finished) for row in on.part.rows if not row.finished.empty]
+    name = NAMES[on.part.primary]
+    return [told_apart(smallest, name, num_test=on.part.num_test, seeds=seeds)]
 
 
 def _resolutions(found: Sequence[Studied]) -> list[str]:

@@ -22,6 +22,7 @@ import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -77,7 +78,7 @@ class RowTrials:
     failed: tuple[str, ...]
     """Ids of trials that ended in an error."""
 
-    @property
+    @cached_property
     def want(self) -> int:
         """How many trials the plan has for this row."""
         return len({spec.trial_id for spec in self.row.specs})

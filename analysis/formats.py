@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import argparse
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from analysis.html_table import to_html
@@ -39,3 +40,18 @@ def texts_of(
 def write_texts(folder: Path, stem: str, texts: Mapping[str, str]) -> list[Path]:
     """Write `<stem>.<suffix>` for each, whole or not at all; the paths in the same order."""
     return [write_whole(folder / f"{stem}.{suffix}", text) for suffix, text in texts.items()]
+
+
+def main_of(
+    write: Callable[[Path], list[Path]],
+    description: str,
+    arguments: Sequence[str] | None = None,
+) -> None:
+    """The command line of a table that takes nothing but a results folder: print its files."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("results", nargs="?", type=Path, default=Path("results"))
+    try:
+        paths = write(parser.parse_args(arguments).results)
+    except (FileNotFoundError, ValueError) as error:
+        raise SystemExit(f"error: {error}") from error
+    print(*paths, sep="\n")

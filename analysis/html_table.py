@@ -13,7 +13,7 @@ def to_html(table: Table) -> str:
     """A figure with caption, table and footnotes, in ASCII so that no encoding is needed.
 
     It has neither styles nor scripts. Classes: `scroll` around the table, which may be wider than
-    the page; `number` of cells; `mark` of what follows a number.
+    the page; `number` of cells in columns of numbers; `mark` of what follows a number.
     """
     name = re.sub("[^A-Za-z0-9_-]", "-", table.label)
     lines = [f'<figure class="table" id="{name}">', *_captioned(table)]
@@ -75,13 +75,14 @@ def _cell(table: Table, row: Row, cell: str, place: int) -> str:
     text = escape_html(number.head if number else cell)
     if place in row.bold:
         text = f"<strong>{text}</strong>"
-    if number is None:
+    column = [found for line in table.rows if (found := parsed(line.cells[place]))]
+    if not column:
         return f"<td>{text}</td>"
-    count = f" <small>{escape_html(number.count)}</small>" if number.count else ""
-    # Where a column has marks each number has room for one, so that numbers stay below each other.
-    marked = any((other := parsed(line.cells[place])) and other.mark for line in table.rows)
-    mark = f' <span class="mark">{escape_html(number.mark)}</span>' if marked else ""
-    return f'<td class="number">{text}{count}{mark}</td>'
+    count = f" <small>{escape_html(number.count)}</small>" if number and number.count else ""
+    # Where a column has marks each cell has room for one, so that numbers stay below each other.
+    mark = escape_html(number.mark) if number else ""
+    room = f' <span class="mark">{mark}</span>' if any(one.mark for one in column) else ""
+    return f'<td class="number">{text}{count}{room}</td>'
 
 
 def _footnotes(notes: Sequence[str]) -> list[str]:

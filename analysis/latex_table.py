@@ -107,8 +107,8 @@ def _digits(number: str) -> tuple[str, str]:
 
 def _room(number: Parsed, *, stacked: bool) -> int:
     """The width of what follows a number, in the same measure as `_WIDTHS`."""
-    above = 2 * len(number.count) + _WIDTHS.get(number.mark, 0)
-    return max(above, 2 * len(number.spread)) if stacked else above
+    count, mark = 2 * len(number.count), _WIDTHS.get(number.mark, 0)
+    return max(count, 2 * len(number.spread)) + mark if stacked else count + mark
 
 
 def _after(number: Parsed, *, stacked: bool) -> str:
@@ -116,8 +116,10 @@ def _after(number: Parsed, *, stacked: bool) -> str:
     mark = number.mark.translate(_ESCAPES).strip("$")
     if stacked:
         below = rf"_{{\pm {number.spread}}}" if number.spread else ""
-        above = f"^{{{number.count}{mark}}}" if number.tail else ""
-        return f"{{${below}{above}$}}" if below or above else ""
+        above = f"^{{{number.count}}}" if number.count else ""
+        # Behind both: above a deviation it would push the lines apart.
+        behind = f"{{}}^{{{mark}}}" if mark else ""
+        return f"{{${below}{above}{behind}$}}" if below or above or behind else ""
     count = rf"\,\mdseries\scriptsize{number.count}" if number.count else ""
     sign = rf"\,${mark}$" if mark else ""
     return f"{{{count}{sign}}}" if count or sign else ""

@@ -48,7 +48,7 @@ def line_of_paper(row: RowTrials, on: Studied) -> Row:
 
 def ours(row: RowTrials, on: Studied, metric: str, *, mark: str = "") -> str:
     """The mean over seeds and its deviation."""
-    cell = on.part.cells(row)[metric]
+    cell = on.part.cell(row, metric)
     return number(cell.mean, cell.std, n=cell.n, want=cell.want, mark=mark)
 
 
@@ -74,7 +74,8 @@ def delta(row: RowTrials, on: Studied) -> str:
 def entries(row: RowTrials, on: Studied) -> Iterator[Entry]:
     """Every cell of a row that has a trial, with what it is made of."""
     key, dataset, other = row.row.key, on.part.dataset, on.references.get(row.row.key)
-    for metric, cell in on.part.cells(row).items():
+    for metric in on.part.metrics:
+        cell = on.part.cell(row, metric)
         if cell.n:
             made = of_row(on.plan, row, trials=cell.trial_ids)
             text = ours(row, on, metric)
@@ -94,8 +95,8 @@ def _record(row: RowTrials, on: Studied) -> dict[str, Value]:
     if any(other.row.searched for other in on.part.rows):
         record |= budgets.columns(row)
     record |= {"n": main.n, "want": row.want, "failed": len(row.failed)}
-    for name, cell in on.part.cells(row).items():
-        interval = on.interval(row, name)
+    for name in on.part.metrics:
+        cell, interval = on.part.cell(row, name), on.interval(row, name)
         record |= {f"{name}_mean": percent(cell.mean), f"{name}_std": percent(cell.std)}
         record |= {f"{name}_low": percent(interval.low if interval else None)}
         record |= {f"{name}_high": percent(interval.high if interval else None)}

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import math
-import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from analysis import conditions
-from analysis.cells import Cell, RowTrials
+from analysis.cells import RowTrials
 from analysis.tabular import EMPTY
 from mi2p.backbones import textual_card, visual_card
 from mi2p.plan import Plan
@@ -152,30 +150,3 @@ def _begun(rows: Sequence[RowTrials]) -> list[str]:
             "transformer pretrained apart."
         )
     return notes
-
-
-def resolution(accuracies: Sequence[Cell], num_test: int) -> str:
-    """What one test example weighs, and how far a split of this size is to be trusted."""
-    best = max(cell.mean for cell in accuracies if cell.mean is not None)
-    return (
-        f"One of {num_test} test examples is {100 / num_test:.2f} points of accuracy. At the best "
-        f"accuracy ({100 * best:.1f}) the binomial 95 % half-width is "
-        f"{100 * half_width(best, num_test):.1f} points (Wilson): the noise of a test split of "
-        "this size, which ± over seeds does not contain."
-    )
-
-
-def resolutions(best: Mapping[str, tuple[float, int]]) -> str:
-    """The same of several data sets in short, by the best accuracy and the size of each."""
-    told = (f"{name} {100 * half_width(*found):.1f}" for name, found in best.items())
-    return (
-        f"Binomial 95 % half-widths at the best accuracy, in points (Wilson): {', '.join(told)}: "
-        "the noise of the test splits, which ± over seeds does not contain."
-    )
-
-
-def half_width(fraction: float, count: int) -> float:
-    """Of Wilson's 95 % interval for a binomial fraction; unlike Wald's it is not 0 at 0 or 1."""
-    z = statistics.NormalDist().inv_cdf(0.975)
-    variance = fraction * (1 - fraction) / count + (z / (2 * count)) ** 2
-    return z * math.sqrt(variance) / (1 + z**2 / count)

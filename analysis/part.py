@@ -58,13 +58,18 @@ class Part:
         """What stands over it."""
         return (MULTILABEL if self.multilabel else SINGLE_LABEL)[self.primary]
 
+    def cell(self, row: RowTrials, metric: str) -> Cell:
+        """A metric of a row; trials from before thresholds were tuned leave theirs short."""
+        return row.cell(f"test/{metric}", partly=metric in TUNED)
+
     def main_cell(self, row: RowTrials) -> Cell:
         """The primary metric of a row."""
-        return row.cell(f"test/{self.primary}")
+        return self.cell(row, self.primary)
 
-    def cells(self, row: RowTrials) -> dict[str, Cell]:
-        """Metric to cell; trials from before thresholds were tuned leave theirs short."""
-        return {name: row.cell(f"test/{name}", partly=name in TUNED) for name in self.metrics}
+    @property
+    def has_macro(self) -> bool:
+        """Whether macro-F1 is among the metrics, to which every class counts alike."""
+        return "macro_f1" in self.metrics
 
     def prints(self, metric: str) -> bool:
         """Whether the paper's numbers have a column beside this metric."""

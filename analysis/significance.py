@@ -20,7 +20,8 @@ def sentence(found: Sequence[Studied]) -> str:
     each = " and data set" if len(found) > 1 else ""
     return (
         " Bold: not significantly worse than the best of its metric"
-        f"{each} (paired test over test examples and seeds, level {LEVEL}, Holm over the rows)."
+        f"{each} (paired test over test examples and seeds, level {LEVEL}, Holm over all "
+        "pairs of rows)."
     )
 
 
@@ -28,29 +29,33 @@ def notes(on: Studied) -> list[str]:
     """Which rows nothing is said of, and why."""
     if on.damaged:
         return [f"{UNTESTED}predictions of these trials are damaged, or not of the same examples."]
-    finished = [row for row in on.part.rows if not row.finished.empty]
-    without = [
-        row.row.label
-        for row in finished
-        if not any(on.interval(row, metric) for metric in on.part.metrics)
-    ]
-    if finished and len(without) == len(finished):
+    finished = {row.row.key: row.row.label for row in on.part.rows if not row.finished.empty}
+    without = [label for key, label in finished.items() if key in on.study.untested]
+    if without and len(without) == len(finished):
         return [f"{UNTESTED}the predictions of these trials are not kept."]
-    if not without:
-        return []
-    return [
-        f"No interval, test and verdict, as not all their predictions are kept: "
-        f"{', '.join(without)}."
+    told = []
+    if without:
+        told.append(
+            "No interval, test and verdict, as not all their predictions are kept: "
+            f"{', '.join(without)}."
+        )
+    fixed = [
+        label
+        for key, label in finished.items()
+        if label not in without and (key, on.part.primary) not in on.study.intervals
     ]
+    if fixed:
+        told.append(f"No interval, as nothing varies over resamples: {', '.join(fixed)}.")
+    return told
 
 
 def notes_of_differences(on: Studied, *, reference: str) -> list[str]:
     """What the mark of a row is that is compared with the row of `reference`."""
-    count = len(on.study.against)
-    if not count:
+    if not on.study.against:
         return []
+    count = sum(other is not None for other in on.references.values())
     test = (
-        f"(paired test over test examples and seeds, p < {LEVEL}, Holm over the {count} "
+        f"(paired test over test examples and seeds, level {LEVEL}, Holm over the {count} "
         f"row{'s' * (count > 1)} with a reference)"
     )
     if any(on.differs(row) for row in on.part.rows):

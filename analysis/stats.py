@@ -129,7 +129,9 @@ def studied(
         },
         against=_against(methods, pairs.get(main, {}), references),
         not_worse={
-            metric: _not_worse(of[metric], compared[metric]) if metric in compared else _best(found)
+            metric: _not_worse(of[metric], compared[metric])
+            if metric in compared
+            else _best(found)
             for metric, found in means.items()
         },
         tested=frozenset(compared),

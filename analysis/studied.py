@@ -12,6 +12,7 @@ from analysis.cells import Cell, RowTrials, paired
 from analysis.kinds import Matches
 from analysis.pairs import LEVEL
 from analysis.part import Part
+from analysis.resolution import of_classes
 from analysis.stats import Interval, Study, Versus, study
 from mi2p.plan import Plan
 
@@ -28,6 +29,8 @@ class Studied:
     references: Mapping[str, RowTrials | None]
     """Key of a row to what it is compared with, None if that is not in the table; rows without
     units or the like are not here."""
+    rare: tuple[str, ...] = ()
+    """What is told of classes with few test examples."""
     damaged: bool = False
     """Whether there are predictions that no statistics could be made of."""
 
@@ -77,18 +80,29 @@ def studied(
     Damaged predictions lose the statistics and not the numbers: `Studied.damaged` says so, and a
     warning which they are.
     """
-    found = []
-    for part in parts:
-        others = _references(part, reference)
-        pairs = {key: other.row.key for key, other in others.items() if other is not None}
-        names, damaged = list(part.metrics), False
-        try:
-            made = study(results, part.rows, names, multilabel=part.multilabel, references=pairs)
-        except ValueError as error:
-            warnings.warn(f"the table has no intervals and tests: {error}", stacklevel=2)
-            made, damaged = _nothing(), True
-        found.append(Studied(plan=plan, part=part, study=made, references=others, damaged=damaged))
-    return tuple(found)
+    return tuple(_of_part(results, plan, part, reference) for part in parts)
+
+
+def _of_part(
+    results: Path, plan: Plan, part: Part, reference: Callable[[RowTrials], Matches | None]
+) -> Studied:
+    others = _references(part, reference)
+    pairs = {key: other.row.key for key, other in others.items() if other is not None}
+    names = list(part.metrics)
+    made, damaged = _nothing(), False
+    try:
+        made = study(results, part.rows, names, multilabel=part.multilabel, references=pairs)
+    except ValueError as error:
+        damaged = True
+        warnings.warn(f"the table has no intervals and tests: {error}", stacklevel=2)
+    return Studied(
+        plan=plan,
+        part=part,
+        study=made,
+        references=others,
+        rare=tuple(of_classes(results, part.rows)) if part.has_macro else (),
+        damaged=damaged,
+    )
 
 
 def _references(

@@ -3,6 +3,7 @@
     results/trials/<trial_id>.parquet        one row: spec, status, metrics, environment
     results/epochs/<trial_id>.parquet        a row per epoch
     results/predictions/<trial_id>.parquet   a row per example of val (and test when confirming)
+    results/index/                           a cache of the first two, which may be deleted
 
 Every file is written to a temporary name and renamed, with one fixed schema per folder, so that
 `pandas.read_parquet("results/trials")` reads all trials at any moment.
@@ -24,6 +25,7 @@ import pyarrow.parquet as pq
 from mi2p import __version__, code
 from mi2p.faults import Record
 from mi2p.files import whole
+from mi2p.loading import damaged, read_all
 from mi2p.spec import DataSpec, FusionSpec, ModelSpec, TrainSpec, TrialSpec, UnitSpec
 
 Status = Literal["done", "pruned", "error"]
@@ -191,9 +193,7 @@ class Store:
         try:
             rows: list[dict[str, Any]] = pq.read_table(path, schema=TRIAL_SCHEMA).to_pylist()
         except (pa.ArrowInvalid, OSError) as error:
-            raise ValueError(
-                f"{path} is not a readable trial row ({error}); delete it to run it again"
-            ) from error
+            raise damaged(path, str(error)) from error
         return rows[0]
 
     def predictions_file(self, trial_id: str) -> Path:
@@ -222,11 +222,7 @@ class Store:
             return decode(pq.read_table(path, columns=list(columns), schema=PREDICTION_SCHEMA))
         # A damaged page can also give lists that fit no array, or bytes that are no text.
         except (pa.ArrowException, OSError, ValueError, IndexError) as error:
-            why = " ".join(str(error).split())
-            raise ValueError(
-                f"{path} is not readable as predictions of a finished trial ({why}); delete it "
-                f"and {Path('trials', path.name)}, and run the sweep again"
-            ) from error
+            raise damaged(path, " ".join(str(error).split())) from error
 
     def discard_error(self, trial_id: str) -> None:
         """Forget that a trial failed, so that it runs again; a finished one stays."""
@@ -283,10 +279,13 @@ def load_predictions(folder: str | Path) -> pd.DataFrame:
 
 
 def _load(folder: Path, kind: str, schema: pa.Schema) -> pd.DataFrame:
-    files = sorted((folder / kind).glob("*.parquet"))
-    if not files:
-        raise FileNotFoundError(f"no {kind} in {folder}: {folder / kind} has no .parquet file")
-    frame: pd.DataFrame = pq.read_table([str(f) for f in files], schema=schema).to_pandas()
+    """Predictions are most of what a results folder has: they are not kept twice."""
+    index = folder / "index" / f"{kind}.arrow" if kind != "predictions" else None
+    try:
+        found = read_all(folder / kind, schema, index=index)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"no {kind} in {folder}: {error}") from error
+    frame: pd.DataFrame = found.to_pandas()
     return frame
 
 

@@ -54,7 +54,7 @@ def test_the_whole_text() -> None:
         '<td class="number">&#8722;3.1 &#177; 0.8 <small>(2/3)</small></td></tr>\n'
         "</tbody>\n"
         "<tbody>\n"
-        '<tr><th scope="row">[C]</th><td>--</td></tr>\n'
+        '<tr><th scope="row">[C]</th><td class="number">--</td></tr>\n'
         "</tbody>\n"
         "</table>\n"
         "</div>\n"
@@ -126,9 +126,9 @@ def test_numbers_stand_below_each_other_also_where_some_have_marks() -> None:
     ) in lines
     assert (
         '<tr><th scope="row">B</th><td class="number">3.0 <span class="mark"></span></td>'
-        "<td><strong>--</strong></td></tr>"
+        '<td class="number"><strong>--</strong></td></tr>'
     ) in lines
     assert (
-        '<tr><td></td><td class="number">2.0 <span class="mark"></span></td><td>x</td></tr>'
-        in (lines)
+        '<tr><td></td><td class="number">2.0 <span class="mark"></span></td>'
+        '<td class="number">x</td></tr>' in (lines)
     )

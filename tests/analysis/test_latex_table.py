@@ -102,14 +102,14 @@ def test_latex_of_several_data_sets_is_narrow() -> None:
     assert lines[at - 1 : at + 7] == [
         r"\begin{tabular}{l S[table-format=2.1{$_{\pm 0.5}$}] "
         r"S[table-format=+1.1{$_{\pm 10.8}^{(2/3)}$}] "
-        r"S[table-format=1.1{$_{\pm 0.1}^{\dagger}$}]}",
+        r"S[table-format=1.1{$_{\pm 0.1}{}^{\dagger}$}]}",
         r"\toprule",
         r"& \multicolumn{2}{c}{Task\_1} & \multicolumn{1}{c}{Task 2} \\",
         r"\cmidrule(lr){2-3} \cmidrule(lr){4-4}",
         r"Method & {x} & {x} & {x} \\",
         r"\midrule",
         r"A & 83.4{$_{\pm 0.5}$} & -3.1{$_{\pm 10.8}^{(2/3)}$} & {--} \\",
-        r"B & 83.4 & 3.1{$^{(1/3)}$} & \bfseries 1.0{$_{\pm 0.1}^{\dagger}$} \\",
+        r"B & 83.4 & 3.1{$^{(1/3)}$} & \bfseries 1.0{$_{\pm 0.1}{}^{\dagger}$} \\",
     ]
     assert r"\footnotesize" in lines
 

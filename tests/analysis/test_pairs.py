@@ -73,7 +73,9 @@ def test_the_metric_of_several_labels_is_micro_f1() -> None:
         for i in drawn[:400]
     ]
     single = [answers([0], [given[i]], labels, multilabel=True) for i in (0, 2)]
-    assert one(*single, "micro_f1").standard_error == pytest.approx(np.std(resampled, ddof=1), rel=0.1)
+    assert one(*single, "micro_f1").standard_error == pytest.approx(
+        np.std(resampled, ddof=1), rel=0.1
+    )
 
 
 def test_nothing_to_find_and_nothing_found_is_0() -> None:
@@ -187,7 +189,9 @@ def test_only_seeds_that_both_have_and_only_methods_that_are_there() -> None:
     found = differences(methods, asked, "accuracy")
     assert list(found) == [("a", "b")]
     assert found["a", "b"].seeds == (0, 2)
-    expected = (hits(ours)[:, 0] - hits(theirs)[:, 1] + hits(ours)[:, 2] - hits(theirs)[:, 0]).mean()
+    expected = (
+        hits(ours)[:, 0] - hits(theirs)[:, 1] + hits(ours)[:, 2] - hits(theirs)[:, 0]
+    ).mean()
     assert found["a", "b"].mean == pytest.approx(expected / 2)
     assert differences({}, [("a", "b")], "accuracy") == {}
     assert measured({}, ["accuracy"]) == {}

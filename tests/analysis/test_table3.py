@@ -37,8 +37,8 @@ def test_one_task_has_the_papers_numbers_beside_ours(tmp_path: Path) -> None:
     table = of_one(tmp_path, made)
     heads = ("Method", "Acc (%)", "paper", "M-F1 (%)", "paper", "W-F1 (%)", "paper", "Δ Acc")
     assert table.heads == heads
-    assert table.rows[0].cells[2:8:2] == ("62.9", "52.3", "66.1")
-    assert table.rows[-1].cells[2:8:2] == ("76.5", "63.8", "75.7")
+    assert [cell[:4] for cell in table.rows[0].cells[2:8:2]] == ["62.9", "52.3", "66.1"]
+    assert [cell[:4] for cell in table.rows[-1].cells[2:8:2]] == ["76.5", "63.8", "75.7"]
     assert not any(EMPTY in row.cells for row in table.rows)
     assert [len(group) for group in table.groups] == [2, 7, 4, 5]
     assert table.caption.startswith("Methods of image-text classification on CrisisMMD (Task 3).")
@@ -174,9 +174,7 @@ def test_a_task_whose_trials_are_not_there_yet_has_empty_cells(tmp_path: Path) -
     Simulated(tmp_path).fill(some, {"cnn": 0.6, "mmbt": 0.7})
     paths = TABLE.write(tmp_path, made)
     latex = paths[0].read_text(encoding="utf-8")
-    assert re.search(
-        r"(?m)^MMBT & \{--\} & \{--\} & \{--\} & \d.* & \{--\} & \{--\} & \{--\} \\\\$", latex
-    )
+    assert re.search(r"(?m)^MMBT & -- & -- & -- & .*\d.* & -- & -- & -- \\\\$", latex)
     assert "(n/want): only n of the wanted seeds are finished; --: none." in latex
     records = list(csv.DictReader(paths[3].read_text(encoding="utf-8").splitlines()))
     assert [record["n"] for record in records if record["row"] == "mmbt"] == ["0", "2", "0"]

@@ -27,7 +27,7 @@ def made(results: Path, dataset: str, *, tuned: bool = False) -> Table:
 def test_food101_has_accuracy_alone(tmp_path: Path) -> None:
     table = made(tmp_path, "food101")
     assert table.heads == ("Method", "Acc (%)", "paper", "Δ Acc")
-    assert [row.cells[2] for row in table.rows[:2]] == ["60.8", "87.9"]
+    assert [row.cells[2][:4] for row in table.rows[:2]] == ["60.8", "87.9"]
     assert table.comments[0].endswith("written by analysis/table4.py.")
 
 
@@ -35,7 +35,7 @@ def test_mmimdb_has_f1_at_a_half_and_if_asked_at_the_tuned_threshold(tmp_path: P
     table = made(tmp_path, "mmimdb")
     heads = ["Method", "Macro-F1 (%)", "paper", "Micro-F1 (%)", "paper"]
     assert list(table.heads) == [*heads, "Δ Micro-F1"]
-    assert table.rows[-1].cells[2:5:2] == ("64.2", "70.8")
+    assert [cell[:4] for cell in table.rows[-1].cells[2:5:2]] == ["64.2", "70.8"]
     assert not any("threshold" in note for note in table.footnotes)
 
     table = made(tmp_path, "mmimdb", tuned=True)

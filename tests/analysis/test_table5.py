@@ -12,7 +12,7 @@ import pytest
 from analysis.table5 import TABLE
 from mi2p.plan import Plan
 from mi2p.store import Store
-from tests.analysis.conftest import table_of
+from tests.analysis.conftest import UNTESTED, table_of
 
 CNN, ME_CNN, BERT, ME_BERT = range(4)
 
@@ -68,8 +68,9 @@ def test_the_papers_numbers_stand_beside_ours_only_on_its_data_set(lab: Any) -> 
 
 def test_the_whole_text(lab: Any) -> None:
     plan = full(lab)
-    example = {"split": "test", "example_id": "x", "labels": [0], "probabilities": [1.0]}
-    Store(lab.results).write_predictions(plan.rows[CNN].specs[0].trial_id, [example] * 50)
+    example = {"split": "test", "labels": [0], "probabilities": [1.0]}
+    examples = [{**example, "example_id": f"x{i}"} for i in range(50)]
+    Store(lab.results).write_predictions(plan.rows[CNN].specs[0].trial_id, examples)
     assert TABLE.write(lab.results, plan)[1].read_text(encoding="utf-8") == MARKDOWN
 
 

@@ -15,7 +15,7 @@ from analysis.table6 import TABLE
 from analysis.tabular import MINUS, Table
 from mi2p.plan import Plan
 from sweeps.ablation_backbones import Options, plan
-from tests.analysis.conftest import table_of
+from tests.analysis.conftest import UNTESTED, table_of
 
 ROOT = Path(__file__).resolve().parents[2]
 RESNET, ME_RESNET, XLNET, ME_XLNET, CLIP_TEXT, ME_CLIP_TEXT, CLIP_IMAGE, ME_CLIP_IMAGE = range(8)
