@@ -94,6 +94,14 @@ def read_all(folder: Path, schema: pa.Schema, *, index: Path | None = None) -> p
     return found.table
 
 
+def read_one(path: Path, schema: pa.Schema) -> pa.Table | None:
+    """The rows of a file, as `read_all` gives them; None if it is not there."""
+    table = _one(path)
+    if table is None or table.schema.equals(schema):
+        return table
+    return _cast(path.parent, {path.name: table}, schema)
+
+
 def _files(folder: Path) -> dict[str, State]:
     """By name, in order. Looked at before anything is read: what changes later shows next time."""
     found = {}

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from mi2p import __version__, code
 from mi2p.faults import Record
 from mi2p.files import whole
-from mi2p.loading import damaged, read_all
+from mi2p.loading import damaged, read_all, read_one
 from mi2p.spec import DataSpec, FusionSpec, ModelSpec, TrainSpec, TrialSpec, UnitSpec
 
 Status = Literal["done", "pruned", "error"]
@@ -44,7 +44,7 @@ TUNED = ("val/threshold", "test/macro_f1_tuned", "test/micro_f1_tuned")
 
 _METRIC_COLUMNS = (*(f"{split}/{name}" for split in ("val", "test") for name in METRICS), *TUNED)
 
-_PARTS: Mapping[str, type[Any]] = {
+PARTS: Mapping[str, type[Any]] = {
     "data": DataSpec,
     "model": ModelSpec,
     "units": UnitSpec,
@@ -71,9 +71,9 @@ def _spec_columns() -> list[tuple[str, pa.DataType]]:
     """`part.field` for every plain field of the parts of a spec."""
     return [
         (f"{part}.{name}", _arrow_type(hint))
-        for part, cls in _PARTS.items()
+        for part, cls in PARTS.items()
         for name, hint in get_type_hints(cls).items()
-        if name not in _PARTS
+        if name not in PARTS
     ]
 
 
@@ -136,7 +136,7 @@ def trial_row(
     for part, value in parts.items():
         plain = value.to_dict() if value is not None else {}
         for name, item in plain.items():
-            if name not in _PARTS:
+            if name not in PARTS:
                 row[f"{part}.{name}"] = ",".join(map(str, item)) if name == "attach" else item
     # Metrics only: what Tune reports also has a `trial_id`, which is its own and not ours.
     row |= {name: metrics[name] for name in _METRIC_COLUMNS if name in metrics}
@@ -187,13 +187,10 @@ class Store:
 
     def trial(self, trial_id: str) -> dict[str, Any] | None:
         """The row of a trial that is over, or None; a file that is no row is a `ValueError`."""
-        path = self._path("trials", trial_id)
-        if not path.exists():
+        table = read_one(self._path("trials", trial_id), TRIAL_SCHEMA)
+        if table is None:
             return None
-        try:
-            rows: list[dict[str, Any]] = pq.read_table(path, schema=TRIAL_SCHEMA).to_pylist()
-        except (pa.ArrowInvalid, OSError) as error:
-            raise damaged(path, str(error)) from error
+        rows: list[dict[str, Any]] = table.to_pylist()
         return rows[0]
 
     def predictions_file(self, trial_id: str) -> Path:
@@ -258,8 +255,8 @@ def load(folder: str | Path) -> pd.DataFrame:
 
 def _with_absent(trials: pd.DataFrame) -> pd.DataFrame:
     """Rows written before a spec had some field, with the value that field stands for."""
-    for part, cls in _PARTS.items():
-        first, *later = (f for f in dataclasses.fields(cls) if f.name not in _PARTS)
+    for part, cls in PARTS.items():
+        first, *later = (f for f in dataclasses.fields(cls) if f.name not in PARTS)
         there = trials[f"{part}.{first.name}"].notna()  # a CNN has no units
         for field in later:
             column = f"{part}.{field.name}"

@@ -9,11 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from mi2p import loading
-from mi2p.loading import read_all
+from mi2p.loading import read_all, read_one
 
 SCHEMA = pa.schema([("name", pa.string()), ("value", pa.float64()), ("count", pa.int64())])
 LONG_AGO = 1_600_000_000_000_000_000
@@ -179,6 +180,21 @@ def test_a_column_of_another_kind_is_named(folder: Folder) -> None:
     pq.write_table(pa.table({"value": ["much"]}), folder.files / "d.parquet")
     with pytest.raises(ValueError, match=r"d\.parquet is not .*\(value is no double: .*much"):
         folder.read()
+
+
+def test_one_file(folder: Folder) -> None:
+    for name in "abc":
+        alone = read_one(folder.files / f"{name}.parquet", SCHEMA)
+        together = read_all(folder.files, SCHEMA)
+        assert alone == together.filter(pc.equal(together["name"], name))
+    pq.write_table(pa.table({"count": pa.array([2], pa.int32())}), folder.files / "d.parquet")
+    old = read_one(folder.files / "d.parquet", SCHEMA)
+    assert old is not None
+    assert (old.schema, old.to_pylist()) == (SCHEMA, [{"name": None, "value": None, "count": 2}])
+    assert read_one(folder.files / "none.parquet", SCHEMA) is None
+    (folder.files / "d.parquet").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"d\.parquet is not a readable"):
+        read_one(folder.files / "d.parquet", SCHEMA)
 
 
 def test_a_folder_without_files_is_an_error(tmp_path: Path) -> None:

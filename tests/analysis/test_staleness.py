@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -25,23 +26,25 @@ CNN, ME_CNN, BERT, ME_BERT = range(4)
 TEXTS = {"table5-lab.csv": "a,b\n", "table5-lab.tex": "50.0 ± 0.1\n"}
 
 
-def tell(lab: Lab, spec_id: str) -> None:
-    Store(lab.results).write_predictions(spec_id, [{"split": "test", "example_id": "a"}])
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Plan]:
+    """Rows with 3, 3, 2 and no finished trials, whose table is written."""
+    lab = Lab(tmp_path_factory.mktemp("written") / "results")
+    made = lab.plan()
+    for row, count in zip(made.rows, (3, 3, 2, 0), strict=True):
+        lab.fill(row, [0.5, 0.6, 0.7][:count])
+    for spec in made.specs():
+        predicted = [{"split": "test", "example_id": "a"}]
+        Store(lab.results).write_predictions(spec.trial_id, predicted)
+    made.write(lab.results)
+    table(lab, made)
+    return lab.results, made
 
 
 @pytest.fixture
-def plan(lab: Lab) -> Plan:
-    """Rows with 3, 3, 2 and no finished trials, whose table is written."""
-    made = lab.plan()
-    for row, values in zip(
-        made.rows, ([0.5, 0.6, 0.7], [0.6, 0.7, 0.8], [0.5, 0.5]), strict=False
-    ):
-        lab.fill(row, values)
-    for spec in made.specs():
-        tell(lab, spec.trial_id)
-    made.write(lab.results)
-    table(lab, made)
-    return made
+def plan(lab: Lab, written: tuple[Path, Plan]) -> Plan:
+    shutil.copytree(written[0], lab.results)
+    return written[1]
 
 
 def table(lab: Lab, plan: Plan) -> None:
