@@ -18,7 +18,7 @@ from analysis.figures.catalogue import FIGURES
 from analysis.report_failures import Failure, failures
 from analysis.report_folder import Folder, portable, read_folder, told
 from analysis.staleness import check
-from analysis.tables import COMPARISONS
+from analysis.tables import OF_ALL, of_plan
 from mi2p.plan import Plan
 
 Result = TypeVar("Result")
@@ -29,13 +29,14 @@ class Problem:
     """A table or figure that could not be made."""
 
     plan: str
+    """Its name, or that of a table of all plans."""
     what: str
     """Such as `tables` or `figure curves`."""
     why: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class Written:
+class Shown:
     """A table in `results/tables`."""
 
     name: str
@@ -52,11 +53,21 @@ class Contents:
     plan: Plan
     unfinished: bool
     """Whether no trial is finished, so that there is nothing to show."""
-    tables: tuple[Written, ...]
+    tables: tuple[Shown, ...]
     """The plan's own first, then claims and searches."""
     figures: tuple[Drawn, ...]
     """In the order of reading."""
     problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """What a report shows of all plans together: sizes of the data, and how was trained."""
+
+    tables: tuple[Shown, ...] = ()
+    notes: tuple[str, ...] = ()
+    """Why a table is not there yet."""
+    problems: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,14 +77,15 @@ class Report:
     folder: Folder
     plans: tuple[Contents, ...]
     """In the order of the folder's plans."""
+    shared: Shared
     failures: tuple[Failure, ...]
     stale: tuple[str, ...]
     """Cells of the written tables to which something happened since, a line each."""
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """Those of all plans."""
-        return tuple(problem for of in self.plans for problem in of.problems)
+        """Those of all plans together, then of each."""
+        return (*self.shared.problems, *(one for of in self.plans for one in of.problems))
 
 
 def read_report(results: Path) -> Report:
@@ -82,10 +94,10 @@ def read_report(results: Path) -> Report:
     `FileNotFoundError` if it is no results folder.
     """
     folder = read_folder(results)
-    made = tuple(contents(folder, plan) for plan in folder.plans)
     return Report(
         folder=folder,
-        plans=made,
+        shared=Shared() if folder.trials.empty else _shared(folder),
+        plans=tuple(contents(folder, plan) for plan in folder.plans),
         failures=tuple(failures(folder)),
         # After the tables were written, or a second report would differ from the first.
         stale=tuple(portable(str(cell), results) for cell in check(results)),
@@ -101,7 +113,7 @@ def contents(folder: Folder, plan: Plan) -> Contents:
     # A search has configurations to show before any trial with the seeds of the table is over.
     for name, draw in FIGURES.items() if not folder.trials.empty else ():
         what = f"figure {name}"
-        figures += _tried(folder, plan, what, problems, partial(draw, folder.results, plan))
+        figures += _tried(folder, plan.name, what, problems, partial(draw, folder.results, plan))
     return Contents(
         plan=plan,
         unfinished=unfinished,
@@ -111,35 +123,50 @@ def contents(folder: Folder, plan: Plan) -> Contents:
     )
 
 
-def _tables(folder: Folder, plan: Plan, problems: list[Problem]) -> list[Written]:
-    def write() -> list[Path]:
-        comparison = COMPARISONS.get(plan.table)
-        if comparison is None:
-            known = ", ".join(map(str, sorted(COMPARISONS)))
-            raise ValueError(f"tables are made for {known} of the paper, but not {plan.table}")
-        return comparison.write(folder.results, plan)
+def _shared(folder: Folder) -> Shared:
+    tables: list[Shown] = []
+    notes: list[str] = []
+    problems: list[Problem] = []
 
+    def write(make: Callable[[Path], list[Path]]) -> list[Path]:
+        try:
+            return make(folder.results)
+        except FileNotFoundError as error:  # nothing to make it of is no failure
+            notes.append(told(error, folder.results))
+            return []
+
+    for name, make in OF_ALL.items():
+        tables += _shown(folder, _tried(folder, name, "table", problems, partial(write, make)))
+    return Shared(tables=tuple(tables), notes=tuple(notes), problems=tuple(problems))
+
+
+def _tables(folder: Folder, plan: Plan, problems: list[Problem]) -> list[Shown]:
+    """The plan's own first, whatever the order in which those beside it are written."""
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always", UserWarning)
-        paths = _tried(folder, plan, "tables", problems, write)
+        write = partial(of_plan, folder.results, plan)
+        paths = _tried(folder, plan.name, "tables", problems, write)
     for warning in warned:
         why = told(ValueError(str(warning.message)), folder.results)
         problems.append(Problem(plan=plan.name, what="tables", why=why))
-    stems = dict.fromkeys(path.stem for path in paths)
-    # The plan's own is the first; what stands beside it may have come in any order.
+    return sorted(_shown(folder, paths), key=lambda shown: (shown.name != plan.name, shown.name))
+
+
+def _shown(folder: Folder, paths: Sequence[Path]) -> list[Shown]:
+    tables = folder.results / "tables"
     return [
-        Written(
+        Shown(
             name=stem,
-            html=(folder.results / "tables" / f"{stem}.html").read_text(encoding="utf-8"),
-            latex=(folder.results / "tables" / f"{stem}.tex").read_text(encoding="utf-8"),
+            html=(tables / f"{stem}.html").read_text(encoding="utf-8"),
+            latex=(tables / f"{stem}.tex").read_text(encoding="utf-8"),
         )
-        for stem in sorted(stems, key=lambda stem: (stem != plan.name, stem))
+        for stem in dict.fromkeys(path.stem for path in paths)
     ]
 
 
 def _tried(
     folder: Folder,
-    plan: Plan,
+    name: str,
     what: str,
     problems: list[Problem],
     make: Callable[[], Sequence[Result]],
@@ -149,5 +176,5 @@ def _tried(
         return make()
     except Exception as error:  # noqa: BLE001
         # Whatever it is, all else is to be shown, and it is told in its place.
-        problems.append(Problem(plan=plan.name, what=what, why=told(error, folder.results)))
+        problems.append(Problem(plan=name, what=what, why=told(error, folder.results)))
         return ()

@@ -12,7 +12,7 @@ from pathlib import Path
 from analysis import report_facts as facts
 from analysis.figures.canvas import Drawn
 from analysis.latex_table import PREAMBLE, escape_latex, to_latex
-from analysis.report_contents import Contents, Problem, Report
+from analysis.report_contents import Contents, Problem, Report, Shared
 from analysis.report_text import about, checked, progress, progress_of
 from analysis.tabular import Row, Table
 from mi2p.files import write_whole
@@ -46,8 +46,9 @@ def write(folder: Path, report: Report) -> Path:
     Tables and figures that an earlier report left, and this one has not, are deleted.
     """
     files: dict[str, str | bytes] = {"main.tex": main_text(report)}
+    tables = (*report.shared.tables, *(table for of in report.plans for table in of.tables))
+    files |= {_table_file(table.name): table.latex for table in tables}
     for of in report.plans:
-        files |= {_table_file(table.name): table.latex for table in of.tables}
         files |= {_figure_file(drawn): drawn.pdf for drawn in of.figures}
     for name, content in files.items():
         write_whole(folder / name, content)
@@ -64,6 +65,8 @@ def main_text(report: Report) -> str:
     lines += [r"\begin{document}", r"\maketitle", *_summary(report)]
     for of in report.plans:
         lines += [r"\clearpage", *_plan(report, of)]
+    if report.shared != Shared():
+        lines += [r"\clearpage", *_data(report)]
     lines += [r"\clearpage", *_environment(report), r"\end{document}", ""]
     return "\n".join(lines)
 
@@ -85,6 +88,13 @@ def _plan(report: Report, of: Contents) -> Iterator[str]:
     yield from (_figure(drawn) for drawn in of.figures)
     for table in (facts.budget(report.folder, of.plan), facts.searches(report.folder, of.plan)):
         yield from (to_latex(_narrow(part)) for part in (_parts(table) if table else ()))
+
+
+def _data(report: Report) -> Iterator[str]:
+    yield r"\section{Data and training}"
+    yield from (_warned(problem) for problem in report.shared.problems)
+    yield from (rf"\input{{{_table_file(table.name)}}}" for table in report.shared.tables)
+    yield from (_paragraph(note) for note in report.shared.notes)
 
 
 def _environment(report: Report) -> Iterator[str]:

@@ -36,7 +36,13 @@ CSS_PIXELS = 96
 def page(report: Report) -> str:
     """The page in ASCII; the same report gives the same text."""
     sections = [_summary(report), *(_plan(report, of) for of in report.plans)]
-    sections += [_budget(report), _environment(report), _failed(report), _tracing(report)]
+    sections += [
+        _data(report),
+        _budget(report),
+        _environment(report),
+        _failed(report),
+        _tracing(report),
+    ]
     lines = [
         "<!DOCTYPE html>",
         '<html lang="en">',
@@ -68,6 +74,7 @@ def _navigation(report: Report) -> Iterator[str]:
         name = of.plan.name
         yield f'<li><a href="#{_anchor(name)}">{escape_html(name)}</a></li>'
     for anchor, title in (
+        ("data", "Data and training"),
         ("budget", "Budget"),
         ("environment", "Environment"),
         ("failed", "Failed trials"),
@@ -117,6 +124,16 @@ def _plan(report: Report, of: Contents) -> Iterator[str]:
     yield "<summary>Every trial, with its id</summary>"
     yield _facts(facts.each(folder, plan))
     yield "</details>"
+    yield "</section>"
+
+
+def _data(report: Report) -> Iterator[str]:
+    yield from _opened("data", "Data and training")
+    yield from (_warned(problem) for problem in report.shared.problems)
+    yield from (table.html for table in report.shared.tables)
+    yield from (_paragraph(note) for note in report.shared.notes)
+    if report.folder.trials.empty:
+        yield _paragraph("No trial is stored.")
     yield "</section>"
 
 

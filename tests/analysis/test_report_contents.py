@@ -91,10 +91,7 @@ def test_what_stands_beside_a_table_may_fail_alone(
         warnings.warn(f"no claims in {results}", stacklevel=2)
         return paths
 
-    class Warns:
-        write = staticmethod(warns)
-
-    monkeypatch.setattr(report_contents, "COMPARISONS", {5: Warns})
+    monkeypatch.setattr(report_contents, "of_plan", warns)
     found = contents(read_folder(lab.results), plan)
     assert [table.name for table in found.tables] == [plan.name]
     assert [problem.why for problem in found.problems] == ["no claims in results"]
@@ -105,7 +102,7 @@ def test_a_plan_for_a_table_that_nobody_makes(lab: Any, figures: Callable[..., N
     plan = filled(lab)
     other = Plan(name="seven", table=7, rows=plan.rows)
     (problem,) = contents(read_folder(lab.results), other).problems
-    assert problem.why == "tables are made for 0, 3, 4, 5, 6 of the paper, but not 7"
+    assert problem.why == "seven is for table 7, but there are 0, 3, 4, 5, 6"
 
 
 def test_nothing_is_made_of_nothing(lab: Any, figures: Callable[..., None]) -> None:
@@ -128,3 +125,17 @@ def test_out_of_date_is_told_without_the_folders_path(
         report_contents, "check", lambda results: [f"x: {results}/tables/x.json is damaged"]
     )
     assert read_report(lab.results).stale == ("x: results/tables/x.json is damaged",)
+
+
+def test_tables_of_all_plans(lab: Any, figures: Callable[..., None]) -> None:
+    figures()
+    filled(lab)
+    report = read_report(lab.results)
+    assert [table.name for table in report.shared.tables] == ["table2"]
+    # The lab keeps no summary of its data.
+    (note,) = report.shared.notes
+    assert note.startswith("Table 1 needs what sweeps keep of data sets, but results/datasets has")
+    assert report.problems == ()
+    (lab.results / "plans" / "cut.json").write_text("{")
+    (problem,) = read_report(lab.results).problems
+    assert (problem.plan, problem.what) == ("table2", "table")

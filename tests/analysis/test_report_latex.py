@@ -14,7 +14,7 @@ import pytest
 
 from analysis.figures.canvas import Drawn, drawn, figure
 from analysis.latex_table import to_latex
-from analysis.report_contents import Contents, Problem, Report, Written
+from analysis.report_contents import Contents, Problem, Report, Shared, Shown
 from analysis.report_folder import Damaged, read_folder
 from analysis.report_latex import main_text, write
 from analysis.tabular import Row, Table
@@ -45,14 +45,20 @@ def report_of(lab: Any) -> Report:
     contents = Contents(
         plan=plan,
         unfinished=False,
-        tables=(Written(name=plan.name, html="", latex=to_latex(table)),),
+        tables=(Shown(name=plan.name, html="", latex=to_latex(table)),),
         figures=(tall(),),
         problems=(Problem(plan=plan.name, what="figure curves", why=HOSTILE),),
     )
     folder = replace(
         read_folder(lab.results), damaged=(Damaged(file="trials/a_b.parquet", why=HOSTILE),)
     )
-    return Report(folder=folder, plans=(contents,), failures=(), stale=(f"table5_lab: {HOSTILE}",))
+    return Report(
+        folder=folder,
+        plans=(contents,),
+        shared=Shared(),
+        failures=(),
+        stale=(f"table5_lab: {HOSTILE}",),
+    )
 
 
 def test_everything_that_the_document_reads_is_there(lab: Any, tmp_path: Path) -> None:
@@ -97,7 +103,9 @@ def test_rows_of_several_data_sets_are_several_tables(lab: Any) -> None:
     plan = Plan(name="two", table=3, rows=rows)
     plan.write(lab.results)
     of = Contents(plan=plan, unfinished=True, tables=(), figures=(), problems=())
-    report = Report(folder=read_folder(lab.results), plans=(of,), failures=(), stale=())
+    report = Report(
+        folder=read_folder(lab.results), plans=(of,), shared=Shared(), failures=(), stale=()
+    )
     text = main_text(report)
     labels = re.findall(r"\\label\{(tab:report-two-budget.*?)\}", text)
     assert labels == ["tab:report-two-budget-1", "tab:report-two-budget-2"]

@@ -9,13 +9,14 @@ from functools import cache
 from typing import Any
 
 from analysis.figures.canvas import Drawn, drawn, figure
-from analysis.report_contents import Contents, Problem, Report, Written, read_report
+from analysis.report_contents import Contents, Problem, Report, Shared, Shown, read_report
 from analysis.report_failures import Failure
 from analysis.report_folder import Damaged, read_folder
 from analysis.report_page import page
 from mi2p.plan import Plan
 from tests.analysis.a_page import Page
 
+OF_ALL = ("data", "budget", "environment", "failed", "tracing")
 HOSTILE = '<script>alert(1)</script> & "x" é'
 
 
@@ -34,7 +35,9 @@ def contents_of(plan: Plan, **changes: Any) -> Contents:
 def report_of(lab: Any, *plans: Contents, **changes: Any) -> Report:
     for of in plans:
         of.plan.write(lab.results)
-    made = Report(folder=read_folder(lab.results), plans=plans, failures=(), stale=())
+    made = Report(
+        folder=read_folder(lab.results), plans=plans, shared=Shared(), failures=(), stale=()
+    )
     return replace(made, **changes)
 
 
@@ -44,7 +47,7 @@ def full(lab: Any) -> Report:
     plan = replace(plan, rows=(hostile, *plan.rows[1:]))
     lab.fill(plan.rows[0], [0.6, 0.7, 0.7], seconds=3600.0)
     lab.trial(plan.rows[1].specs[0], {}, status="error")
-    table = Written(name=plan.name, html='<figure id="t"><p>83.4</p></figure>', latex="")
+    table = Shown(name=plan.name, html='<figure id="t"><p>83.4</p></figure>', latex="")
     problem = Problem(plan=plan.name, what="figure curves", why=HOSTILE)
     of = contents_of(plan, tables=(table,), figures=(a_figure(),), problems=(problem,))
     failure = Failure(
@@ -113,7 +116,7 @@ def test_sections_in_the_order_of_reading(lab: Any) -> None:
     found = Page(page(report))
     sections = [of["id"] for tag, of in found.tags if tag == "section"]
     plans = [f"of-{plan.name}" for plan in report.folder.plans]
-    assert sections == ["summary", *plans, "budget", "environment", "failed", "tracing"]
+    assert sections == ["summary", *plans, *OF_ALL]
 
 
 def test_a_folder_with_nothing_finished(lab: Any) -> None:
