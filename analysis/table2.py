@@ -16,7 +16,7 @@ from analysis.table1 import SETTINGS
 from analysis.tabular import EMPTY, Row, Table, Value
 from mi2p.backbones import textual_card, visual_card
 from mi2p.data.protocols import Protocol
-from mi2p.plan import read_plan
+from mi2p.plan import Plan, read_plan
 from mi2p.spec import TrainSpec, TrialSpec
 from mi2p.store import load
 
@@ -71,19 +71,33 @@ def write(results: Path) -> list[Path]:
     """
     trials = load(results)
     done = set(trials["trial_id"][(trials["status"] == "done") & (trials["stage"] == "confirm")])
-    plans = (read_plan(path) for path in sorted((results / "plans").glob("*.json")))
+    plans, torn = _plans(results)
     specs = {spec.trial_id: spec for plan in plans for spec in plan.specs()}
     used = [spec for spec in specs.values() if spec.trial_id in done and not spec.averages]
     if not used:
         raise FileNotFoundError(
             f"Table 2 needs finished trials of plans, but {results} has none; run a sweep first"
         )
-    made = of_trials(used)
+    made = of_trials(used, torn)
     return write_texts(results / "tables", "table2", texts_of([made], list(_records(used))))
 
 
-def of_trials(specs: Sequence[TrialSpec]) -> Table:
-    """The paper's numbers above ours for each data set, by the backbones that are trained."""
+def _plans(results: Path) -> tuple[list[Plan], list[str]]:
+    """Those of a results folder, and the names of files that are none: one must not hide all."""
+    plans, torn = [], []
+    for path in sorted((results / "plans").glob("*.json")):
+        try:
+            plans.append(read_plan(path))
+        except (ValueError, TypeError, KeyError):
+            torn.append(path.name)
+    return plans, torn
+
+
+def of_trials(specs: Sequence[TrialSpec], torn: Sequence[str] = ()) -> Table:
+    """The paper's numbers above ours for each data set, by the backbones that are trained.
+
+    `torn` are plans that cannot be read, which a footnote names.
+    """
     rank = {name: place for place, name in enumerate(SETTINGS)}
     names = sorted(
         {spec.data.name for spec in specs}, key=lambda name: (rank.get(name, len(rank)), name)
@@ -108,6 +122,7 @@ def of_trials(specs: Sequence[TrialSpec]) -> Table:
             "Several values: those of different rows or plans, as searches and options set them; "
             "the CSV file has how many trials used which. Without a row of the paper: it has no "
             "such data set.",
+            *([f"Left out, as it cannot be read: plans/{', plans/'.join(torn)}."] if torn else []),
         ),
         comments=("Written by analysis/table2.py from plans/*.json and trials/*.parquet.",),
     )

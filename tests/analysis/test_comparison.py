@@ -132,8 +132,9 @@ def test_tuned_thresholds_are_columns_if_asked_for(lab: Any) -> None:
 
 def test_the_size_of_the_test_split_comes_from_predictions(lab: Any) -> None:
     plan = full(lab)
-    example = {"example_id": "x", "labels": [0], "probabilities": [1.0]}
-    rows = [{"split": "val", **example}] + [{"split": "test", **example}] * 50
+    example = {"labels": [0], "probabilities": [1.0]}
+    rows = [{"split": "val", "example_id": "v", **example}]
+    rows += [{"split": "test", "example_id": f"t{i}", **example} for i in range(50)]
     Store(lab.results).write_predictions(plan.rows[BERT].specs[1].trial_id, rows)
     text = TABLE.write(lab.results, plan)[1].read_text()
     assert "openclipart (50 examples)" in text
