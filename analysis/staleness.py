@@ -1,7 +1,8 @@
 """Which cells of the written tables are no longer what the results folder would give.
 
 Every `results/tables/*.json` that `provenance.document` wrote is compared with the plans, trials
-and data that are there now, and with the code that is installed. Nothing is written.
+and data that are there now, and with the code that is installed. Nothing is written, but for what
+`mi2p.store.load` remembers of many trials.
 """
 
 from __future__ import annotations

@@ -97,9 +97,7 @@ def read_all(folder: Path, schema: pa.Schema, *, index: Path | None = None) -> p
 def read_one(path: Path, schema: pa.Schema) -> pa.Table | None:
     """The rows of a file, as `read_all` gives them; None if it is not there."""
     table = _one(path)
-    if table is None or table.schema.equals(schema):
-        return table
-    return _cast(path.parent, {path.name: table}, schema)
+    return None if table is None else _cast(path.parent, {path.name: table}, schema)
 
 
 def _files(folder: Path) -> dict[str, State]:
@@ -163,6 +161,8 @@ def _shaped(folder: Path, read: Mapping[str, pa.Table | None], schema: pa.Schema
 def _cast(folder: Path, alike: Mapping[str, pa.Table], schema: pa.Schema) -> pa.Table:
     """The rows of files that have the same columns."""
     table = pa.concat_tables([each.replace_schema_metadata() for each in alike.values()])
+    if table.schema.equals(schema):
+        return table
     columns = []
     for field in schema:
         if field.name not in table.column_names:
