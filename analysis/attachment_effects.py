@@ -199,7 +199,7 @@ def _fitted_shapley(players: int, there: Collection[Subset]) -> dict[int, Contra
     free = inverse @ (members.T * kernel)  # (players, subsets)
     shared = inverse.sum(1) / inverse.sum()  # (players,): of what is left to the gain of all
     weights = free - np.outer(shared, free.sum(0))
-    found = {}
+    found: dict[int, Contrast] = {}
     for i in range(players):
         mine = {s: float(w) for s, w in zip(proper, weights[i], strict=True)}
         mine[everyone] = float(shared[i])

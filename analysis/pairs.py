@@ -111,17 +111,22 @@ class Measured:
         if not seeds:
             return None
         ours, theirs = ([self.at[key][seed] for seed in seeds] for key in (first, second))
-        found, resampled = self.values.found, self.values.resampled
-        moved = (resampled[:, ours] - resampled[:, theirs]).mean(1)
-        of_examples = Variance(float(moved.var(ddof=1)), self.freedom)
+        found = self.values.found
         of_seeds = (self._of_seeds(key, len(seeds)) for key in (first, second))
-        total = added([of_examples, *of_seeds])
+        total = added([self.of_examples(first, second, seeds), *of_seeds])
         return Difference(
             seeds=seeds,
             mean=float((found[ours] - found[theirs]).mean()),
             standard_error=math.sqrt(total.value),
             freedom=total.freedom,
         )
+
+    def of_examples(self, first: str, second: str, seeds: Sequence[int]) -> Variance:
+        """What other examples make of the difference between means over these seeds (V_e)."""
+        ours, theirs = ([self.at[key][seed] for seed in seeds] for key in (first, second))
+        resampled = self.values.resampled
+        moved = (resampled[:, ours] - resampled[:, theirs]).mean(1)
+        return Variance(float(moved.var(ddof=1)), self.freedom)
 
     def _of_seeds(self, key: str, count: int) -> Variance:
         return of_mean(self.seeds[key], self.usual, count)

@@ -85,9 +85,8 @@ def rare_classes(summary: Summary) -> list[str]:
     notes = [f"{'; '.join(told)}."] if told else []
     none = [name for name, size in sizes.items() if not size]
     if none:
-        shown = ", ".join(none[:LISTED]) + (
-            f" and {len(none) - LISTED} more" * (len(none) > LISTED)
-        )
+        others = len(none) - LISTED
+        shown = ", ".join(none[:LISTED]) + f" and {others} more" * (others > 0)
         notes.append(
             f"No test example has {shown}: an F1 that counts as 0, so that macro-F1 is at most "
             f"{100 - each * len(none):.1f}."

@@ -6,21 +6,15 @@ else differs: of tables from the test split, of searches from validation.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-
-import matplotlib
-import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.colors import Normalize
-from matplotlib.lines import Line2D
 
 from analysis.attachment_effects import Contrast
 from analysis.attachment_games import Estimate, Game, estimate, games
+from analysis.figures.attachment_panels import KINDS, Layers, effects, mark_of, pairs
 from analysis.figures.axes_of_search import tried
-from analysis.figures.canvas import COLOURS, COLUMN, PAGE, Drawn, drawn, figure
-from analysis.figures.rows import METRICS, PALE, TICKS, WORDS, lacking, light, on, parts_of, stem
+from analysis.figures.canvas import COLUMN, PAGE, Drawn, drawn, figure
+from analysis.figures.rows import METRICS, lacking, legend, of_intervals, on, parts_of, stem
 from analysis.notes import listing
 from analysis.pairs import Measured, measured
 from analysis.part import Part
@@ -33,14 +27,8 @@ from mi2p.store import load
 
 LINE, REST = 0.3, 0.95
 """Inches: of a layer, and of all that is above and below."""
-KINDS: Mapping[str, tuple[str, str, str]] = {
-    "main": (COLOURS[0], "o", "main effect"),
-    "shapley": (COLOURS[4], "s", "Shapley value"),
-    "alone": (COLOURS[2], "^", "alone"),
-}
-"""Of an effect of a layer: colour, mark, and name."""
 SUMS = {"total": "sum of alone", "whole": "all layers", "interaction": "interaction"}
-Known = Mapping[str, Mapping[int, Estimate]]
+"""Effects of all layers, and what they are called."""
 
 
 def draw(results: Path, plan: Plan) -> list[Drawn]:
@@ -82,7 +70,7 @@ def _of_table(results: Path, plan: Plan, part: Part) -> list[Drawn]:
             f"{_meaning(game)}"
         )
         if any(one.half_width is not None for one in _estimates(game, of)):
-            caption += " Lines are 95 % intervals, over test examples and seeds."
+            caption += f" Lines are 95 % intervals, {of_intervals(mine)}."
         figures.append(
             _draw(
                 game,
@@ -148,13 +136,13 @@ def _meaning(game: Game) -> str:
                 "with all"
             )
         )
-    if of.alone:
-        told.append("Alone: units at this layer only, beside none")
     if of.kind == "alone":
         told.append(
             f"Of {every} subsets of layers {count} are there, which tell neither main effects nor "
-            "Shapley values of layers"
+            "Shapley values"
         )
+    if of.alone:
+        told.append("Alone: with units at this layer only, minus none")
     if of.interaction is not None:
         told.append("The interaction is the gain of all layers minus the sum of what each gains")
     return ". ".join(told) + "."
@@ -188,108 +176,23 @@ def _sums(game: Game, of: Measured | None) -> dict[str, Estimate]:
 def _draw(game: Game, of: Measured | None, *, name: str, metric: str, caption: str) -> Drawn:
     layers, sums = _layers(game, of), _sums(game, of)
     lines = len(game.players) + len(sums)
-    pairs = bool(game.effects.pairs)
-    with figure(PAGE if pairs else COLUMN, REST + LINE * lines) as made:
-        panels = made.subplots(1, 2 if pairs else 1, squeeze=False, width_ratios=(3, 2)[: 1 + pairs])
-        _dots(panels[0, 0], game, layers, sums, metric)
-        if pairs:
-            _pairs(panels[0, 1], game, metric)
-        made.legend(
-            handles=[_mark(kind) for kind in layers],
-            loc="outside lower center",
-            ncols=3,
-            frameon=False,
-            fontsize=TICKS,
-            handletextpad=0.2,
-        )
+    two = bool(game.effects.pairs)
+    with figure(PAGE if two else COLUMN, REST + LINE * lines) as made:
+        panels = made.subplots(1, 2 if two else 1, squeeze=False, width_ratios=(3, 2)[: 1 + two])
+        effects(panels[0, 0], game, layers, sums, metric)
+        if two:
+            pairs(panels[0, 1], game)
+        legend(made, [mark_of(kind) for kind in layers])
         return drawn(
             made, name=name, caption=caption, alternative=_alternative(game, layers, sums)
         )
 
 
-def _mark(kind: str) -> Line2D:
-    colour, marker, label = KINDS[kind]
-    fill = "white" if kind == "alone" else colour
-    return Line2D(
-        [], [], linestyle="none", marker=marker, ms=5, color=colour, mfc=fill, label=label
-    )
-
-
-def _dots(
-    axes: Axes, game: Game, layers: Known, sums: Mapping[str, Estimate], metric: str
-) -> None:
-    axes.axvline(0, color="0.4", linewidth=0.8)
-    for number, (kind, by) in enumerate(layers.items()):
-        colour, marker, _ = KINDS[kind]
-        shift = 0.24 * (number - (len(layers) - 1) / 2)
-        fill = "white" if kind == "alone" else colour
-        for place in range(len(game.players)):
-            if place in by:
-                _dot(axes, by[place], place + shift, colour, marker, fill)
-            else:
-                axes.text(
-                    0.02,
-                    place + shift,
-                    "no finished trial",
-                    transform=axes.get_yaxis_transform(),
-                    color=PALE,
-                    fontsize=TICKS,
-                    fontstyle="italic",
-                    va="center",
-                )
-    places = len(game.players)
-    for line, one in enumerate(sums.values()):
-        _dot(axes, one, places + line, COLOURS[6], "D", COLOURS[6])
-    if sums:
-        axes.axhline(places - 0.5, color="0.6", linewidth=0.6)
-    names = [f"layer{'s' * (len(player) > 1)} {shown(player)}" for player in game.players]
-    axes.set_yticks(range(places + len(sums)), [*names, *sums], fontsize=TICKS)
-    axes.set_ylim(places + len(sums) - 0.4, -0.6)
-    light(axes)
-    axes.margins(x=0.08)
-    axes.set_xlabel(f"gain in {metric.removesuffix(' (%)')} (points)", fontsize=WORDS)
-
-
-def _dot(
-    axes: Axes, one: Estimate, place: float, colour: str, marker: str, fill: str
-) -> None:
-    middle = 100 * one.mean
-    if one.half_width is not None:
-        half = 100 * one.half_width
-        axes.plot([middle - half, middle + half], [place, place], color=colour, linewidth=1.2)
-    axes.plot(middle, place, marker, ms=4.5, mec=colour, mfc=fill, mew=0.9)
-
-
-def _pairs(axes: Axes, game: Game, metric: str) -> None:
-    count = len(game.players)
-    grid = np.full((count, count), np.nan)
-    for (i, j), contrast in game.effects.pairs.items():
-        grid[j, i] = 100 * estimate(game, contrast, None).mean
-    most = float(np.nanmax(np.abs(grid))) or 1.0
-    shade = axes.imshow(grid, cmap=matplotlib.colormaps["PuOr"], norm=Normalize(-most, most))
-    for i, j in itertools.combinations(range(count), 2):
-        dark = abs(grid[j, i]) > 0.6 * most
-        text = f"{grid[j, i]:+.1f}".replace("-", "\N{MINUS SIGN}")
-        axes.text(
-            i, j, text, ha="center", va="center", fontsize=TICKS, color="white" if dark else "black"
-        )
-    names = [shown(player) for player in game.players]
-    axes.set_xticks(range(count - 1), names[:-1], fontsize=TICKS)
-    axes.set_yticks(range(1, count), names[1:], fontsize=TICKS)
-    axes.set_xlim(-0.5, count - 1.5)
-    axes.set_ylim(count - 0.5, 0.5)
-    axes.spines[:].set_visible(False)
-    axes.tick_params(length=0)
-    axes.set_xlabel("layer", fontsize=WORDS)
-    axes.set_ylabel("and layer", fontsize=WORDS)
-    axes.set_title("together, beside what each gains", fontsize=TICKS)
-    assert shade is not None
-
-
-def _alternative(game: Game, layers: Known, sums: Mapping[str, Estimate]) -> str:
+def _alternative(game: Game, layers: Layers, sums: Mapping[str, Estimate]) -> str:
     kind = next(iter(layers))
     told = [
-        f"{100 * one.mean:+.1f} points at {shown(game.players[i])}" for i, one in layers[kind].items()
+        f"{100 * one.mean:+.1f} points at {shown(game.players[i])}"
+        for i, one in layers[kind].items()
     ]
     text = f"By layer ({KINDS[kind][2]}): {listing(told)}"
     if sums:

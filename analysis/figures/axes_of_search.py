@@ -71,7 +71,7 @@ def tried(searched: Searched, trials: pd.DataFrame) -> list[Tried]:
         value = float(row[searched.metric]) if row["status"] == "done" else math.nan
         try:
             spec = TrialSpec.from_dict(json.loads(row["spec"]))
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise ValueError(
                 f"trial {trial_id} of the study {searched.study!r} has a spec that is none any "
                 f"more: {error}"

@@ -93,7 +93,12 @@ def pdf(made: Figure) -> bytes:
 
 
 def drawn(made: Figure, *, name: str, caption: str, alternative: str) -> Drawn:
-    """Both formats of a finished figure, inside the block of `figure`."""
+    """Both formats of a finished figure, inside the block of `figure`.
+
+    It is laid out once for both, which takes longer than to draw it.
+    """
+    made.draw_without_rendering()
+    made.set_layout_engine("none")
     return Drawn(
         name=name,
         caption=caption,

@@ -1,4 +1,4 @@
-"""All figures of a plan, in the order of reading."""
+"""All figures of a plan, in the order in which a report shows them."""
 
 from __future__ import annotations
 
@@ -20,4 +20,7 @@ FIGURES: Mapping[str, Callable[[Path, Plan], list[Drawn]]] = MappingProxyType(
         "importances": importances.draw,
     }
 )
-"""Name to what draws it; nothing where a plan has nothing for it."""
+"""Name, as of the module, to what draws it: nothing for a plan that it has nothing to show of.
+
+A `ValueError` says what is wrong with the trials of a plan.
+"""

@@ -11,19 +11,21 @@ from pathlib import Path
 from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from analysis.cells import RowTrials
-from analysis.figures.canvas import PAGE, Drawn, drawn, figure, shown
+from analysis.figures.canvas import DPI, PAGE, Drawn, drawn, figure, shown
 from analysis.figures.labels import Label, spread
 from analysis.figures.rows import (
     METRICS,
     TICKS,
     WORDS,
     lacking,
+    legend,
     light,
     looks,
+    mark,
     marked,
+    of_intervals,
     on,
     parts_of,
     seeds,
@@ -181,7 +183,7 @@ def _panel(axes: Axes, plan: Plan, part: Part, points: Sequence[Point], cost: st
         axes.set_xscale("log")
     else:
         axes.set_xlim(left=0)
-        axes.xaxis.get_major_formatter().set_useMathText(True)  # type: ignore[union-attr]
+        axes.ticklabel_format(axis="x", useMathText=True)
     axes.margins(x=0.08)
     light(axes)
 
@@ -191,7 +193,7 @@ def _number(axes: Axes, points: Sequence[Point], cost: str) -> None:
     known = [point for point in points if cost in point.costs]
     places = [axes.transData.transform((point.costs[cost], point.value)) for point in known]
     labels = [Label(text=str(p.number), x=x, y=y) for p, (x, y) in zip(known, places, strict=True)]
-    box, scale, back = axes.bbox, axes.get_figure(root=True).dpi / 72, axes.transData.inverted()
+    box, scale, back = axes.bbox, DPI / 72, axes.transData.inverted()
     moved = spread(labels, (box.x0, box.y0, box.x1, box.y1), scale=scale)
     line = {"arrowstyle": "-", "color": "0.5", "linewidth": 0.5, "shrinkA": 0, "shrinkB": 2}
     for label, (x, y) in zip(labels, moved, strict=True):
@@ -214,18 +216,8 @@ def _list(made: Figure, plan: Plan, part: Part, points: Sequence[Point]) -> None
     for point in points:
         colour, marker = styles[point.row.row.key]
         label = f"{point.number}  {shown(marked(point.row), LABEL)}".replace("$", r"\$")
-        marks.append(
-            Line2D([], [], linestyle="none", marker=marker, color=colour, ms=5, label=label)
-        )
-    made.legend(
-        handles=marks,
-        loc="outside lower center",
-        ncols=ACROSS,
-        frameon=False,
-        fontsize=TICKS,
-        handletextpad=0.2,
-        labelspacing=0.3,
-    )
+        marks.append(mark(label, marker, colour))
+    legend(made, marks, ACROSS)
 
 
 def _devices(points: Sequence[Point]) -> list[str]:
@@ -249,7 +241,7 @@ def _caption(part: Part, points: Sequence[Point]) -> str:
         "row is better for as little."
     )
     if any(point.low < point.high for point in points):
-        told += " Vertical lines are 95 % intervals of the mean, over test examples and seeds."
+        told += f" Vertical lines are 95 % intervals of the mean, {of_intervals(part.rows)}."
     if len(_devices(points)) > 1:
         told += " Seconds on several kinds of devices do not compare."
     for cost, what in ((PARAMETERS, "parameters"), (SECONDS, "seconds")):

@@ -24,7 +24,9 @@ from analysis.figures.rows import (
     PALE,
     TICKS,
     lacking,
+    legend,
     light,
+    mark,
     marked,
     parts_of,
     seeds,
@@ -79,7 +81,7 @@ def curves(part: Part, epochs: pd.DataFrame) -> Iterator[Curves]:
 
     Trials that average others have no epochs.
     """
-    of_trial = dict(iter(epochs.groupby("trial_id")))
+    of_trial = {str(name): of for name, of in epochs.groupby("trial_id")}
     for row in part.rows:
         if row.row.specs[0].averages:
             continue
@@ -121,7 +123,7 @@ def _draw(plan: Plan, part: Part, found: Sequence[Curves]) -> Drawn | None:
             for epoch, value in one.best:
                 lower.plot(epoch, 100 * value, "o", mfc="none", mec=BEST, mew=0.8, ms=4)
             upper.set_title(title, fontsize=TICKS, parse_math=False)
-        _scale(made.axes[::2], np.concatenate([one.losses.ravel() for one in found]))
+        _scale(made.axes[0], made.axes[1], found)
         _name(made, part)
         return drawn(
             made,
@@ -187,12 +189,17 @@ def _panel(axes: Axes, one: Curves, lines: NDArray[np.float64], colour: str) -> 
     axes.plot(one.epochs, middle, style, color=colour, linewidth=1.1, ms=4)
 
 
-def _scale(axes: Sequence[Axes], losses: NDArray[np.float64]) -> None:
+def _scale(upper: Axes, lower: Axes, found: Sequence[Curves]) -> None:
+    """Of the first panel, which all share."""
+    losses = np.concatenate([one.losses.ravel() for one in found])
     least, most = np.nanmin(losses), np.nanmax(losses)
     if 0 < least * LOG_FROM <= most:
-        axes[0].set_yscale("log")
-        axes[0].yaxis.set_major_formatter("{x:g}")
-    axes[0].xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        upper.set_yscale("log")
+        upper.yaxis.set_major_formatter("{x:g}")
+    last = max(int(one.epochs[-1]) for one in found if len(one.epochs))
+    upper.set_xlim(1 - 0.04 * last, 1.04 * last)
+    upper.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
+    lower.margins(y=0.12)
 
 
 def _name(made: Figure, part: Part) -> None:
@@ -206,15 +213,9 @@ def _name(made: Figure, part: Part) -> None:
         Line2D([], [], color=LOSS, label="training loss"),
         Line2D([], [], color=METRIC, label=f"validation {metric}"),
         Patch(color="0.75", label="range over seeds"),
-        Line2D([], [], linestyle="none", marker="o", mfc="none", mec=BEST, label="best epoch"),
+        mark("best epoch", "o", BEST, hollow=True),
     ]
-    made.legend(
-        handles=marks,
-        loc="outside lower center",
-        ncols=len(marks),
-        frameon=False,
-        fontsize=TICKS,
-    )
+    legend(made, marks)
 
 
 def _caption(part: Part, found: Sequence[Curves]) -> str:
@@ -222,7 +223,8 @@ def _caption(part: Part, found: Sequence[Curves]) -> str:
         f"Learning curves on {setting(part.dataset)}, of {seeds([one.row for one in found])} "
         "each. Above: the loss in training; below: the metric on validation. Lines are means over "
         "seeds, bands reach from the lowest to the highest seed, and circles are the best epochs, "
-        "one for each seed, at which a trial is tested."
+        "one for each seed, at which a trial is tested. Some models sum the losses of several "
+        "predictions, so that losses of different rows do not compare."
     )
     averages = [row.row.label for row in part.rows if row.row.specs[0].averages]
     if averages:

@@ -16,14 +16,17 @@ from analysis.cells import RowTrials
 from analysis.figures.canvas import PAGE, Drawn, drawn, figure, shown
 from analysis.figures.rows import (
     METRICS,
-    PALE,
     TICKS,
     WORDS,
+    absent,
     group_of,
     lacking,
+    legend,
     light,
     looks,
+    mark,
     marked,
+    of_intervals,
     on,
     parts_of,
     seeds,
@@ -52,9 +55,7 @@ def draw(results: Path, plan: Plan) -> list[Drawn]:
 
 def _draw(results: Path, plan: Plan, part: Part) -> Drawn:
     metrics = tuple(dict.fromkeys((part.primary, "macro_f1")))
-    found = study(
-        results, part.rows, metrics, multilabel=part.multilabel, references={}
-    ).intervals
+    found = study(results, part.rows, metrics, multilabel=part.multilabel, references={}).intervals
     places = _places(plan, part.rows)
     height = REST + LINE * (max(places.values()) + 1)
     with figure(PAGE, height) as made:
@@ -67,7 +68,7 @@ def _draw(results: Path, plan: Plan, part: Part) -> Drawn:
             fontsize=TICKS,
             parse_math=False,
         )
-        made.legend(handles=_legend(part, found), **_LEGEND)
+        legend(made, _marks(part, found))
         return drawn(
             made,
             name=stem(plan, "dots", part.dataset),
@@ -76,24 +77,13 @@ def _draw(results: Path, plan: Plan, part: Part) -> Drawn:
         )
 
 
-_LEGEND = {
-    "loc": "outside lower center",
-    "ncols": 4,
-    "frameon": False,
-    "fontsize": TICKS,
-    "handletextpad": 0.3,
-    "columnspacing": 1.5,
-}
-
-
 def _places(plan: Plan, rows: Sequence[RowTrials]) -> dict[str, float]:
     """Key of a row to its height; between groups is half a row."""
-    places, gap = {}, 0.0
+    places: dict[str, float] = {}
     groups = itertools.groupby(rows, key=group_of(plan))
     for number, (_, of) in enumerate(groups):
-        gap = 0.5 * number
         for row in of:
-            places[row.row.key] = len(places) + gap
+            places[row.row.key] = len(places) + 0.5 * number
     return places
 
 
@@ -113,17 +103,7 @@ def _panel(
             axes.plot(theirs, place, "v", mfc="none", mec="black", mew=0.9, ms=6, zorder=4)
         cell = row.cell(f"test/{metric}")
         if cell.mean is None:
-            # On the axes' own scale, so that it moves no limit.
-            axes.text(
-                0.02,
-                place,
-                "no finished trial",
-                transform=axes.get_yaxis_transform(),
-                color=PALE,
-                fontsize=TICKS,
-                fontstyle="italic",
-                va="center",
-            )
+            absent(axes, place)
             continue
         if (row.row.key, metric) in found:
             ends = [100 * found[row.row.key, metric].low, 100 * found[row.row.key, metric].high]
@@ -147,16 +127,12 @@ def _panel(
     axes.set_xlabel(METRICS[metric], fontsize=WORDS)
 
 
-def _legend(part: Part, found: Intervals) -> list[Line2D]:
-    grey = {"color": "0.3", "linestyle": "none"}
-    marks = [
-        Line2D([], [], marker="o", ms=5, label=f"mean over seeds", **grey),
-        Line2D([], [], marker="|", ms=6, label="one seed", **grey),
-    ]
+def _marks(part: Part, found: Intervals) -> list[Line2D]:
+    marks = [mark("mean over seeds", "o", "0.3"), mark("one seed", "|", "0.3")]
     if found:
         marks.append(Line2D([], [], color="0.3", linewidth=1.6, label="95 % interval"))
     if part.printed:
-        marks.append(Line2D([], [], marker="v", ms=6, mfc="none", label="paper", **grey))
+        marks.append(mark("paper", "v", "black", hollow=True))
     return marks
 
 
@@ -172,7 +148,7 @@ def _caption(part: Part, metrics: Sequence[str], found: Intervals) -> str:
         "single seeds"
     )
     if found:
-        told += ", and lines are 95 % intervals of the mean, over test examples and seeds"
+        told += f", and lines are 95 % intervals of the mean, {of_intervals(rows)}"
     told += ". The axes do not begin at 0."
     if part.printed:
         told += " Hollow triangles are what the paper prints."

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from analysis.configurations import name_of
 from analysis.evaluators import EVALUATORS, Importances, importances, num_best
 from analysis.figures.canvas import COLOURS, COLUMN, PAGE, Drawn, drawn, figure, shown
-from analysis.figures.rows import PALE, TICKS, WORDS, light, stem
+from analysis.figures.rows import TICKS, WORDS, absent, legend, light, stem
 from analysis.importances import read_studies
 from analysis.notes import listing
 from analysis.sideways import setting
@@ -53,7 +53,7 @@ def draw(results: Path, plan: Plan) -> list[Drawn]:
             except ValueError as error:
                 reasons[f"{row.label} ({error})"] = None
     notes = f" Not shown: {'; '.join(reasons)}." if reasons else ""
-    figures = []
+    figures: list[Drawn] = []
     for name, found in told.items():
         if found:
             figures.append(_draw(plan, searched[name], found, "" if figures else notes))
@@ -74,27 +74,18 @@ def _draw(plan: Plan, row: PlanRow, found: Mapping[str, Importances], notes: str
             range(len(names)), [_title(name, both) for name in names], fontsize=TICKS
         )
         panels[0].set_ylim(len(names) - 0.4, -0.6)
-        made.legend(
-            handles=[
-                Patch(
-                    facecolor=SHOWN[evaluator][0],
-                    hatch=SHOWN[evaluator][1],
-                    edgecolor="white",
-                    label=EVALUATORS[evaluator],
-                )
-                for evaluator in found
-            ],
-            loc="outside lower center",
-            ncols=len(found),
-            frameon=False,
-            fontsize=TICKS,
-        )
+        legend(made, [_patch(evaluator) for evaluator in found])
         return drawn(
             made,
             name=stem(plan, "importances", row.dataset, row),
             caption=_caption(row, found) + notes,
             alternative=_alternative(row, found, objectives[0], both),
         )
+
+
+def _patch(evaluator: str) -> Patch:
+    colour, hatch = SHOWN[evaluator]
+    return Patch(facecolor=colour, hatch=hatch, edgecolor="white", label=EVALUATORS[evaluator])
 
 
 def _names(found: Mapping[str, Importances]) -> list[str]:
@@ -122,7 +113,7 @@ def _panel(
         for place, name in enumerate(names):
             share = one.shares[objective].get(name)
             if share is None:
-                axes.text(0.6, place + shift, "not covered", **_MISSING)
+                absent(axes, place + shift, "not covered")
                 continue
             axes.barh(
                 place + shift,
@@ -140,9 +131,6 @@ def _panel(
     axes.set_xlabel(f"importance for {of} (%)", fontsize=WORDS)
 
 
-_MISSING = {"color": PALE, "fontsize": TICKS - 1, "fontstyle": "italic", "va": "center"}
-
-
 def _caption(row: PlanRow, found: Mapping[str, Importances]) -> str:
     one = next(iter(found.values()))
     told = (
@@ -152,8 +140,7 @@ def _caption(row: PlanRow, found: Mapping[str, Importances]) -> str:
     )
     if "ped_anova" in found:
         told += (
-            f" PED-ANOVA: how much a hyper-parameter tells the best {num_best(one.used)} from "
-            "all."
+            f" PED-ANOVA: how much a hyper-parameter tells the best {num_best(one.used)} from all."
         )
     if "fanova" in found:
         told += (

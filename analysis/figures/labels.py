@@ -42,7 +42,12 @@ def spread(labels: Sequence[Label], inside: Box, *, scale: float) -> list[tuple[
         best, least = (label.x, label.y), math.inf
         for x, y in _candidates(label, scale):
             box = _around(x, y, wide, high)
-            if box[0] < inside[0] or box[1] < inside[1] or box[2] > inside[2] or box[3] > inside[3]:
+            if (
+                box[0] < inside[0]
+                or box[1] < inside[1]
+                or box[2] > inside[2]
+                or box[3] > inside[3]
+            ):
                 continue
             covered = sum(_overlap(box, other) for other in (*dots, *taken))
             if covered < least:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
 
 import matplotlib
 from matplotlib import patheffects
@@ -22,7 +24,7 @@ from matplotlib.ticker import MaxNLocator
 from analysis.budgets import method
 from analysis.figures.axes_of_search import Axis, Tried, axes_of, tried
 from analysis.figures.canvas import PAGE, Drawn, drawn, figure
-from analysis.figures.rows import METRICS, TICKS, stem
+from analysis.figures.rows import METRICS, TICKS, legend, stem
 from analysis.sideways import setting
 from mi2p.options import SEARCH_SEED
 from mi2p.plan import Plan, PlanRow, Searched
@@ -40,9 +42,11 @@ COLOURS = matplotlib.colormaps["cividis"]
 """Even in brightness, and the same to all readers, whatever colours they see."""
 BORDER = (patheffects.withStroke(linewidth=3.2, foreground="black"),)
 """Around the best line."""
-LOST = {"pruned": (-0.13, ":", "v"), "error": (-0.24, "--", "X")}
+LOST: Mapping[str, tuple[float, Literal[":", "--"], str]] = MappingProxyType(
+    {"pruned": (-0.13, ":", "v"), "error": (-0.24, "--", "X")}
+)
 """Status to the height on the axis of the metric, the line and the mark of what has none."""
-ENDED = {"pruned": "pruned", "error": "failed"}
+ENDED: Mapping[str, str] = MappingProxyType({"pruned": "pruned", "error": "failed"})
 
 
 def draw(results: Path, plan: Plan) -> list[Drawn]:
@@ -108,18 +112,17 @@ def _panel(
     ordered = sorted(found, key=lambda one: (one.value is not None, one.value or 0, one.trial_id))
     for rank, one in enumerate(ordered):
         heights = [axis.place(one) for axis in of]
+        line: dict[str, Any] = {"zorder": 2 + rank / 1e4}
         if one.value is None:
             end, style, marker = LOST[one.status]
-            colour, width = "0.65", 0.7
+            line |= {"color": "0.65", "linewidth": 0.7, "linestyle": style}
+            axes.plot(len(of), end, marker, color="0.65", markersize=3.5)
         else:
-            end, style, marker = scale(100 * one.value), "-", ""
-            colour, width = COLOURS(scale(100 * one.value)), 0.9
-        line = {"color": colour, "linewidth": width, "linestyle": style, "zorder": 2 + rank / 1e4}
+            end = scale(100 * one.value)
+            line |= {"color": COLOURS(end), "linewidth": 0.9}
         if one is best:
             line |= {"linewidth": 1.6, "zorder": 3, "path_effects": BORDER}
         axes.plot(range(len(of) + 1), [*heights, end], **line)
-        if marker:
-            axes.plot(len(of), end, marker, color=colour, ms=3.5)
     for number, axis in enumerate(of):
         _axis(axes, number, axis.title, axis.ticks)
     ticks = [(scale(value), f"{value:g}") for value in _round(scale)]
@@ -135,7 +138,7 @@ def _axis(
     below: Sequence[tuple[float, str]] = (),
 ) -> None:
     axes.plot([x, x], [0, 1], color="0.25", linewidth=0.9, zorder=4, solid_capstyle="butt")
-    for height, text in ticks:
+    for height, _ in ticks:
         axes.plot([x - 0.02, x + 0.02], [height, height], color="0.25", linewidth=0.9, zorder=4)
     for height, text in (*ticks, *below):
         axes.text(
@@ -162,32 +165,19 @@ def _axis(
 def _round(scale: Normalize) -> list[float]:
     """A few whole numbers, or halves and so on, between the ends."""
     low, high = float(scale.vmin or 0), float(scale.vmax or 0)
-    return [v for v in MaxNLocator(5).tick_values(low, high).tolist() if low <= v <= high]
+    return [float(v) for v in MaxNLocator(5).tick_values(low, high) if low <= v <= high]
 
 
 def _legend(made: Figure, found: Sequence[Tried]) -> None:
-    marks = [
-        Line2D([], [], color=COLOURS(0.5), linewidth=0.9, label="finished"),
-        Line2D(
-            [], [], color=COLOURS(1.0), linewidth=1.6, path_effects=BORDER,
-            label="best on validation",
-        ),  # fmt: skip
-    ]
+    best = Line2D([], [], color=COLOURS(1.0), linewidth=1.6, label="best on validation")
+    best.set_path_effects(list(BORDER))
+    marks = [Line2D([], [], color=COLOURS(0.5), linewidth=0.9, label="finished"), best]
     for status, (_, style, marker) in LOST.items():
         if any(one.status == status for one in found):
-            marks.append(
-                Line2D(
-                    [], [], color="0.65", linestyle=style, marker=marker, ms=4,
-                    label=ENDED[status],
-                )
-            )  # fmt: skip
-    made.legend(
-        handles=marks,
-        loc="outside lower center",
-        ncols=len(marks),
-        frameon=False,
-        fontsize=TICKS,
-    )
+            lost = Line2D([], [], color="0.65", linestyle=style, label=ENDED[status])
+            lost.set_marker(marker)
+            marks.append(lost)
+    legend(made, marks)
 
 
 def _metric(searched: Searched) -> str:

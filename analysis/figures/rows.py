@@ -6,7 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from analysis.cells import RowTrials
 from analysis.figures.canvas import COLOURS, MARKERS
@@ -96,10 +99,60 @@ def lacking(rows: Sequence[RowTrials]) -> str:
     return told
 
 
+def of_intervals(rows: Sequence[RowTrials]) -> str:
+    """Over what an interval is."""
+    single = any(len(row.finished) == 1 for row in rows)
+    return "over test examples and seeds" + (
+        " (of a row with one seed: over examples, for its trained model alone)" if single else ""
+    )
+
+
 def on(part: Part) -> str:
     """The test split and its size, if known."""
     size = f" ({part.num_test} examples)" if part.num_test else ""
     return f"the test split of {setting(part.dataset)}{size}"
+
+
+def mark(label: str, marker: str, colour: str, *, hollow: bool = False) -> Line2D:
+    """A mark of a legend."""
+    return Line2D(
+        [],
+        [],
+        linestyle="none",
+        marker=marker,
+        markersize=5,
+        color=colour,
+        markerfacecolor="white" if hollow else colour,
+        label=label,
+    )
+
+
+def legend(made: Figure, handles: Sequence[Artist], columns: int | None = None) -> None:
+    """What marks mean, below all panels; in one line unless there are so many columns."""
+    made.legend(
+        handles=list(handles),
+        loc="outside lower center",
+        ncols=columns or len(handles),
+        frameon=False,
+        fontsize=TICKS,
+        handletextpad=0.5,
+        columnspacing=1.5,
+        labelspacing=0.3,
+    )
+
+
+def absent(axes: Axes, height: float, text: str = "no finished trial") -> None:
+    """Say at a height that something is not there; no limit of the axes moves by it."""
+    axes.text(
+        0.02,
+        height,
+        text,
+        transform=axes.get_yaxis_transform(),
+        color=PALE,
+        fontsize=TICKS,
+        fontstyle="italic",
+        verticalalignment="center",
+    )
 
 
 def light(axes: Axes, *, grid: str = "both") -> None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.pairs import LEVEL, holm, measured
 from analysis.resampling import Answers, answers
-from analysis.stats import Study, studied
+from analysis.stats import studied
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,13 +57,49 @@ def table(setting: Setting, number: int) -> dict[str, Answers]:
     return made
 
 
-def study_of(methods: Mapping[str, Answers], metric: str, *, resamples: int) -> Study:
-    """Of a made-up table: every second row has the one above it as its reference."""
-    keys = list(methods)
-    return studied(
-        methods,
-        {metric: dict.fromkeys(keys, 0.5)},
-        metric,
-        references=dict(zip(keys[1::2], keys[::2], strict=False)),
-        resamples=resamples,
-    )
+@dataclass(frozen=True, kw_only=True)
+class Calls:
+    """In what share of tables something is called different."""
+
+    against: float
+    """Any row from its reference; every second row has the one above it."""
+    not_bold: float
+    """Any row from the best one."""
+    first_pair: float
+    """The second row from the first, by p that is not adjusted."""
+
+
+def calls(
+    setting: Setting, tables: int, *, metric: str = "accuracy", resamples: int = 300
+) -> Calls:
+    """Few resamples make a variance over examples noisier, but not smaller."""
+    found = []
+    for number in range(tables):
+        methods = table(setting, number)
+        keys = list(methods)
+        made = studied(
+            methods,
+            {metric: dict.fromkeys(keys, setting.skill)},
+            metric,
+            references=dict(zip(keys[1::2], keys[::2], strict=False)),
+            resamples=resamples,
+        )
+        against = any(row.p_holm < LEVEL for row in made.against.values())
+        first = made.against[keys[1]].difference.p < LEVEL
+        found.append((against, len(made.not_worse[metric]) < len(keys), first))
+    against, not_bold, first = np.mean(found, axis=0)
+    return Calls(against=float(against), not_bold=float(not_bold), first_pair=float(first))
+
+
+def best_alone(
+    setting: Setting, tables: int, *, metric: str = "accuracy", resamples: int = 300
+) -> float:
+    """Any row from the best one, if p were adjusted for the pairs of the best one alone."""
+    found = 0
+    for number in range(tables):
+        methods = table(setting, number)
+        of = measured(methods, [metric], resamples=resamples)[metric]
+        best = max(methods, key=of.mean)
+        others = (of.difference(best, key) for key in methods if key != best)
+        found += min(holm([other.p for other in others if other is not None])) < LEVEL
+    return found / tables
