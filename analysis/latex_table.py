@@ -42,8 +42,8 @@ _ESCAPES = str.maketrans(
         "*": "{*}",
     }
 )
-_WIDTHS = {"∈": 4, "↑": 3, "↓": 3, "†": 2}
-"""Of marks, about in halves of a small letter."""
+_WIDTHS = {"∈": 6, "±": 7, ".": 2, "(": 3, ")": 3}
+"""Of signs, about, where a digit (and what is not here) has 4."""
 
 
 def to_latex(table: Table) -> str:
@@ -57,7 +57,9 @@ def to_latex(table: Table) -> str:
     lines += [r"\begin{table*}[t]", r"\centering", r"\setlength{\belowcaptionskip}{6pt}"]
     lines += [rf"\caption{{{escape_latex(table.caption)}}}"]
     lines += [rf"\label{{{re.sub('[^A-Za-z0-9:-]', '-', table.label)}}}"]
-    lines += [rf"\{table.size}", r"\setlength{\tabcolsep}{3pt}", rf"\sisetup{{{_SETUP}}}"]
+    between = "2.5pt" if table.stacked else "3pt"
+    lines += [rf"\{table.size}", rf"\setlength{{\tabcolsep}}{{{between}}}"]
+    lines += [rf"\sisetup{{{_SETUP}}}"]
     lines += [rf"\begin{{tabular}}{{{' '.join(formats)}}}", r"\toprule"]
     lines += [*_spans(table.spans), _line(Row(cells=table.heads), formats, head=True)]
     for i, group in enumerate(table.groups):
@@ -106,9 +108,12 @@ def _digits(number: str) -> tuple[str, str]:
 
 
 def _room(number: Parsed, *, stacked: bool) -> int:
-    """The width of what follows a number, in the same measure as `_WIDTHS`."""
-    count, mark = 2 * len(number.count), _WIDTHS.get(number.mark, 0)
-    return max(count, 2 * len(number.spread)) + mark if stacked else count + mark
+    """The width of what follows a number, in the measure of `_WIDTHS`."""
+    below = f"±{number.spread}" if number.spread else ""
+    count, spread, mark = (
+        sum(_WIDTHS.get(char, 4) for char in text) for text in (number.count, below, number.mark)
+    )
+    return max(count, spread) + mark if stacked else count + mark
 
 
 def _after(number: Parsed, *, stacked: bool) -> str:
