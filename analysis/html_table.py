@@ -48,8 +48,15 @@ def _heads(table: Table) -> list[str]:
             for text, columns in table.spans
         ]
         lines += [f"<tr><td></td>{''.join(over)}</tr>"]
-    heads = [f'<th scope="col">{escape_html(head)}</th>' for head in table.heads]
+    heads = [_head(table, head, place) for place, head in enumerate(table.heads)]
     return [*lines, f"<tr>{''.join(heads)}</tr>", "</thead>"]
+
+
+def _head(table: Table, head: str, place: int) -> str:
+    """Where the cells below it are."""
+    numbers = place and any(parsed(row.cells[place]) for row in table.rows)
+    kind = ' class="number"' if numbers else ""
+    return f'<th{kind} scope="col">{escape_html(head)}</th>'
 
 
 def _line(table: Table, row: Row) -> str:

@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 from analysis import search_table, table1, table2, table3, table4, table5, table6
 from analysis.comparison import Comparison
-from mi2p.plan import read_plan
+from mi2p.plan import Plan, read_plan
 
 COMPARISONS: Mapping[int, Comparison] = MappingProxyType(
     {
@@ -59,16 +59,20 @@ def write_all(results: Path) -> list[Written]:
         raise FileNotFoundError(f"a results folder is needed, but {results} is none")
     made = [_written(name, partial(write, results)) for name, write in OF_ALL.items()]
     for path in sorted((results / "plans").glob("*.json")):
-        made.append(_written(path.stem, partial(_of_plan, results, path)))
+        made.append(_written(path.stem, partial(_of_file, results, path)))
     return made
 
 
-def _of_plan(results: Path, path: Path) -> list[Path]:
-    plan = read_plan(path)
+def of_plan(results: Path, plan: Plan) -> list[Path]:
+    """Write the tables of a plan; `ValueError` as `Comparison.write` has it, or if none is its."""
     if plan.table not in COMPARISONS:
         known = ", ".join(map(str, sorted(COMPARISONS)))
-        raise ValueError(f"{path.name} is for table {plan.table}, but there are {known}")
+        raise ValueError(f"{plan.name} is for table {plan.table}, but there are {known}")
     return COMPARISONS[plan.table].write(results, plan)
+
+
+def _of_file(results: Path, path: Path) -> list[Path]:
+    return of_plan(results, read_plan(path))
 
 
 def _written(name: str, write: Callable[[], list[Path]]) -> Written:

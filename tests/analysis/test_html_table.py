@@ -46,7 +46,8 @@ def test_the_whole_text() -> None:
         '<div class="scroll">\n'
         "<table>\n"
         "<thead>\n"
-        '<tr><th scope="col">Model &amp; more</th><th scope="col">Acc (%)</th></tr>\n'
+        '<tr><th scope="col">Model &amp; more</th>'
+        '<th class="number" scope="col">Acc (%)</th></tr>\n'
         "</thead>\n"
         "<tbody>\n"
         '<tr><th scope="row">A + MI2P{1-4}</th><td class="number">83.4 &#177; 0.5</td></tr>\n'
