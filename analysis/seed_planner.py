@@ -237,8 +237,8 @@ def _table(plan: Planned) -> list[str]:
         lines += [
             "",
             "The pilot shows no noise of the test examples beyond chance answers of single "
-            "trials, and none is planned for. It may be as large as all that the pilot shows: then "
-            f"{100 * most.resolvable(plan.power):.1f} points are found with any number of seeds.",
+            "trials, and none is planned for. It may be as large as all that the pilot shows: "
+            f"then {100 * most.resolvable(plan.power):.1f} points are found with any number of seeds.",
         ]
     return lines
 
