@@ -93,9 +93,14 @@ def calls(
         first = made.against[keys[1]].difference.p < LEVEL
         inside = [made.intervals[key, metric].place(setting.skill) == "inside" for key in keys[1:]]
         not_bold = len(made.not_worse[metric]) < len(keys)
-        found.append((against, not_bold, first, np.mean(inside)))
-    against, not_bold, first, covered = (float(share) for share in np.mean(found, axis=0))
-    return Calls(against=against, not_bold=not_bold, first_pair=first, covered=covered)
+        found.append((against, not_bold, first, sum(inside) / len(inside)))
+    shares = np.array(found, np.float64).mean(0)
+    return Calls(
+        against=float(shares[0]),
+        not_bold=float(shares[1]),
+        first_pair=float(shares[2]),
+        covered=float(shares[3]),
+    )
 
 
 def best_alone(
