@@ -11,8 +11,15 @@ give them (chi-square), the test is made of each with the functions that it uses
 of its threshold being passed, by a normal mean, is averaged over the draws: they are the same
 ones at every call. The other methods keep their pilot seeds.
 
+Simulated (`tests/analysis/test_power.py`): where F and B are known, powers of 80.5, 82.2 and
+80.3 % that are promised are 81.0, 85.0 and 81.8 % of 600 tables each. A pilot of three seeds does
+not know B: what is planned from it has a power of 78 to 81 % in the median, of 71 to 76 % on
+average, and one plan in four less than 59 to 68 %, as its seeds happened to agree. In 93 to 98 %
+the number that is truly needed is in `range`.
+
 The more seeds, the nearer the variance is to F, and not below: a difference that F hides needs
-more test examples. V_e of a metric goes down as one over their number.
+more test examples. V_e of a metric goes down as one over their number. F is between 0, which is
+taken where its estimate is lower, and the pilot's V_e.
 """
 
 from __future__ import annotations
@@ -40,6 +47,8 @@ class Pilot:
     difference: Difference
     floor: float
     """F: the variance of the difference that no seed takes away."""
+    ceiling: float
+    """V_e of the pilot, which F is not above."""
     between: tuple[float, float]
     """B of each."""
     by_chance: tuple[float, float]
@@ -89,6 +98,8 @@ class Outlook:
     def resolvable(self, power: float) -> float:
         """The difference that is found with this power; powers up to `LEVEL` find none."""
         high = float(self.thresholds.max()) + 10 * self.sd
+        if not high:
+            return 0.0
         return float(optimize.brentq(lambda difference: self.power(difference) - power, 0, high))
 
 
@@ -104,13 +115,16 @@ def pilot(of: Measured, first: str, second: str) -> Pilot:
     seeds = of.seeds[first], of.seeds[second]
     chance = seeds[0].by_chance, seeds[1].by_chance
     between = [max(own.between.value, own.by_chance) for own in seeds]
+    total = added([own.between for own in seeds])
     examples = of.of_examples(first, second, difference.seeds).value
     return Pilot(
         difference=difference,
         floor=max(0.0, examples - sum(chance) / len(difference.seeds)),
+        ceiling=examples,
         between=(between[0], between[1]),
         by_chance=chance,
-        freedom=added([own.between for own in seeds]).freedom,
+        # Of seeds that happen to agree entirely, too.
+        freedom=min(total.freedom, sum(own.between.freedom for own in seeds)),
         usual=of.usual.value,
         others=tuple(
             own.between.freedom

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from analysis.pairs import LEVEL, measured
@@ -229,9 +229,17 @@ def _answer(plan: Planned) -> list[str]:
 
 def _table(plan: Planned) -> list[str]:
     lines = [f"seeds of each  power  points found with {100 * plan.power:.0f} %"]
-    for step in plan.steps:
+    for step in plan.steps[:-1] if not plan.pilot.floor else plan.steps:
         seeds = "any number" if step.seeds is None else str(step.seeds)
         lines.append(f"{seeds:>13}  {100 * step.power:3.0f} %  {100 * step.resolvable:.1f}")
+    if not plan.pilot.floor:
+        most = outlook(replace(plan.pilot, floor=plan.pilot.ceiling), math.inf)
+        lines += [
+            "",
+            "The pilot shows no noise of the test examples beyond chance answers of single "
+            "trials, and none is planned for. It may be as large as all that the pilot shows: then "
+            f"{100 * most.resolvable(plan.power):.1f} points are found with any number of seeds.",
+        ]
     return lines
 
 

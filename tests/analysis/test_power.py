@@ -17,6 +17,7 @@ SEEDS = Difference(seeds=(0, 1, 2), mean=0.03, standard_error=0.02, freedom=8)
 MADE = Pilot(
     difference=SEEDS,
     floor=0.0,
+    ceiling=0.0,
     between=(0.02**2, 0.02**2),
     by_chance=(0.0, 0.0),
     freedom=4,
@@ -88,9 +89,22 @@ def test_a_pilot_is_the_test_at_its_own_seeds() -> None:
     assert found.between[1] == of_row1.between.value > of_row1.by_chance == found.by_chance[1]
     examples = of.of_examples("row0", "row1", (0, 1, 2)).value
     assert found.floor + sum(found.by_chance) / 3 == pytest.approx(examples)
+    assert found.ceiling == examples
     assert (found.num_examples, found.others) == (439, ())
     more = measured(table(Setting(rows=5), 3), ["accuracy"], resamples=50)["accuracy"]
     assert pilot(more, "row4", "row2").others == (2, 2, 2)
+
+
+def test_seeds_that_agree_entirely_are_a_pilot_all_the_same() -> None:
+    (method,) = table(Setting(rows=1, examples=256), 0).values()
+    same = replace(method, guesses=method.guesses[:1] * 2, seeds=(0, 1))
+    found = pilot(
+        measured({"a": same, "b": same}, ["accuracy"], resamples=50)["accuracy"], "a", "b"
+    )
+    assert (found.floor, found.between, found.freedom) == (0, (0, 0), 2)
+    assert [one.between for one in found.range()] == [(0, 0), (0, 0)]
+    assert needed(found, 0.01, 0.8) == 2
+    assert outlook(found, 2).resolvable(0.8) == 0
 
 
 def test_one_shared_seed_is_no_pilot() -> None:

@@ -61,6 +61,16 @@ def test_where_no_number_of_seeds_will_do(tmp_path: Path) -> None:
     assert f"{100 * found.steps[-1].resolvable:.1f} points can be found" in told
 
 
+def test_where_the_pilot_shows_no_noise_of_examples(tmp_path: Path) -> None:
+    found = planned(tmp_path, made_up(tmp_path), ROWS, difference=0.12)
+    assert found.pilot.floor > 0 and "any number" in text(found)
+    assert "no noise of the test examples" not in text(found)
+    told = text(replace(found, pilot=replace(found.pilot, floor=0.0, ceiling=0.01**2)))
+    # 2.8 standard errors of one point.
+    assert "then 2.8 points are found with any number of seeds" in told
+    assert "\n   any number" not in told
+
+
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = made_up(tmp_path)
     asked = [str(tmp_path), "--plan", made.name, "--rows", *ROWS, "--difference", "12"]
