@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mi2p import __version__
+from mi2p import __version__, loading
+from mi2p.files import write_whole
 from mi2p.spec import DataSpec, ModelSpec, TrainSpec, TrialSpec, UnitSpec
 from mi2p.store import (
     TRIAL_SCHEMA,
@@ -181,6 +184,23 @@ def test_load_reads_all_trials_at_any_moment(tmp_path: Path) -> None:
     assert len(pd.read_parquet(tmp_path / "trials")) == 3
 
 
+def test_what_is_loaded_again_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "MANY", 2)
+    store = Store(tmp_path)
+    all_of(store, CNN, ME_CNN, replace(CNN, seed=1))
+    then = time.time() - 60
+    for path in tmp_path.rglob("*.parquet"):
+        os.utime(path, (then, then))
+    for read in (load, load_epochs, load_predictions):
+        first = read(tmp_path)
+        pd.testing.assert_frame_equal(read(tmp_path), first)
+    # Predictions are most of what there is: they are not kept twice.
+    kept = {path.name for path in (tmp_path / "index").iterdir()}
+    assert kept == {"trials.arrow", "epochs.arrow"}
+    store.write_trial(done(CNN, **{"val/accuracy": 0.25}))
+    assert load(tmp_path).set_index("trial_id").loc[CNN.trial_id, "val/accuracy"] == 0.25
+
+
 def test_rows_of_an_older_version_have_gaps_where_columns_are_new(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.write_trial(done(CNN))
@@ -260,6 +280,7 @@ def all_of(store: Store, *specs: TrialSpec) -> dict[str, bytes]:
     for spec in specs:
         store.write_predictions(spec.trial_id, [{"split": "val", "example_id": "a"}])
         store.write_epochs(spec.trial_id, [{"epoch": 1, "train/loss": 0.5}])
+        write_whole(store.weights(spec.trial_id), "weights")
         store.write_trial(done(spec))
     return files(store.folder)
 
@@ -270,7 +291,7 @@ def test_a_trial_is_set_aside_with_all_that_it_left(tmp_path: Path) -> None:
     store.set_aside(CNN.trial_id, aside)
     assert store.trial(CNN.trial_id) is None
     moved = {name for name in before if CNN.trial_id in name}
-    assert len(moved) == 3
+    assert len(moved) == 4
     assert files(aside) == {name: before[name] for name in moved}
     assert files(tmp_path / "results") == {
         (f"replaced/then/{name}" if name in moved else name): before[name] for name in before
@@ -279,10 +300,10 @@ def test_a_trial_is_set_aside_with_all_that_it_left(tmp_path: Path) -> None:
     assert load(aside)["trial_id"].tolist() == [CNN.trial_id]
     assert load(store.folder)["trial_id"].tolist() == [ME_CNN.trial_id]
     store.set_aside(CNN.trial_id, aside)  # nothing is left
-    assert len(files(aside)) == 3
+    assert len(files(aside)) == 4
 
 
-@pytest.mark.parametrize("moves", [0, 1, 2])
+@pytest.mark.parametrize("moves", [0, 1, 2, 3])
 def test_a_trial_that_was_half_set_aside_has_no_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves: int
 ) -> None:
@@ -316,6 +337,16 @@ def test_setting_aside_replaces_nothing(tmp_path: Path) -> None:
             store.set_aside(CNN.trial_id, aside)
         assert (files(store.folder), there.read_text()) == (before, "mine")
         there.unlink()
+
+
+@pytest.mark.parametrize("kind", ["trials", "epochs", "predictions"])
+def test_a_damaged_file_among_many_is_named(tmp_path: Path, kind: str) -> None:
+    all_of(Store(tmp_path), CNN, ME_CNN)
+    path = tmp_path / kind / f"{CNN.trial_id}.parquet"
+    path.write_bytes(path.read_bytes()[:-9])
+    read: Any = {"trials": load, "epochs": load_epochs, "predictions": load_predictions}[kind]
+    with pytest.raises(ValueError, match=rf"{kind}/{CNN.trial_id}\.parquet is not .*; delete it"):
+        read(tmp_path)
 
 
 @pytest.mark.parametrize("read", [load, load_epochs, load_predictions])
