@@ -6,6 +6,10 @@ Conditions that trials must share before they are averaged or compared:
   the numeric precision, and the versions of this code and of torch, either of which may change
   what a spec means.
 - On a data set of a table (`SAME_IN_TABLE`): the data and the precision, since rows are compared.
+  The fingerprint covers examples, splits, texts and classes, and so what labels were merged to.
+
+What else rows do not share is told in footnotes (`analysis/conditions.py`), also the hash of the
+sources (`code`): it moves with every edit, most of which change no number.
 
 The device is left free. One row on two kinds of GPU is what a mixed cluster gives; at one
 precision they differ by rounding, which is small beside the noise between seeds, and a CPU beside
@@ -18,6 +22,7 @@ import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -26,7 +31,10 @@ from mi2p.plan import Plan, PlanRow, read_plan
 from mi2p.store import trial_row
 
 SAME_IN_ROW = ("data_fingerprint", "weights", "precision", "torch_version", "code_version")
-SAME_IN_TABLE = ("data.name", "data.limit", "data_fingerprint", "precision")
+SAME_IN_TABLE = (
+    *("data.name", "data.limit", "data.splits", "data.clean", "data.fix_mojibake"),
+    *("data.text_field", "data_fingerprint", "precision"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,21 +78,10 @@ class RowTrials:
     failed: tuple[str, ...]
     """Ids of trials that ended in an error."""
 
-    @property
+    @cached_property
     def want(self) -> int:
         """How many trials the plan has for this row."""
         return len({spec.trial_id for spec in self.row.specs})
-
-    def provenance(self) -> str:
-        """The finished trials, and those whose predictions they average, in words."""
-        used = [str(trial_id) for trial_id in self.finished["trial_id"]]
-        averaged = [
-            f"{spec.trial_id} of {' and '.join(spec.averages)}"
-            for spec in self.row.specs
-            if spec.averages and spec.trial_id in used
-        ]
-        told = f"trials: {' '.join(used) or 'none'}"
-        return told + (f"; averages: {', '.join(averaged)}" if averaged else "")
 
     def cell(self, metric: str, *, partly: bool = False) -> Cell:
         """The column `metric`; a finished trial without it is a `ValueError`.

@@ -3,8 +3,8 @@
 `python analysis/claims.py [results] [--plan NAME]` compares methods in pairs, on the stored
 predictions of the same test examples (`analysis/pairs.py` says how, `analysis/judging.py` when a
 claim holds), prints what became of the claims and writes
-`results/tables/claims-<plan>.{tex,md,csv}`, of every plan for Table 3 or 4 unless one is named.
-Tables 3 and 4 write these, too.
+`results/tables/claims-<plan>.{tex,md,html,csv}`, of every plan for Table 3 or 4 unless one is
+named. Tables 3 and 4 write these, too.
 """
 
 from __future__ import annotations
@@ -14,15 +14,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.cells import find_plans
+from analysis.formats import SUFFIXES, Texts, write_texts
 from analysis.observations import observe
 from analysis.part import parts, printed_in, sizes_of_test
-from analysis.verdicts import csv_text, latex, markdown
-from mi2p.files import write_whole
+from analysis.verdicts import texts
 from mi2p.plan import Plan, read_plan
 from mi2p.store import load
 
 TABLES = (3, 4)
-SUFFIXES = ("tex", "md", "csv")
 
 
 def write(results: Path, plan: Plan) -> list[Path]:
@@ -35,26 +34,25 @@ def write(results: Path, plan: Plan) -> list[Path]:
         raise ValueError(
             f"a plan for table 3 or 4 is needed, but {plan.name!r} is for {plan.table}"
         )
-    paths = {suffix: results / "tables" / f"claims-{plan.name}.{suffix}" for suffix in SUFFIXES}
-    texts: dict[str, str] = {}
+    folder, stem = results / "tables", f"claims-{plan.name}"
+    made: Texts = {}
     try:
-        texts = _texts(results, plan)
+        made = _texts(results, plan)
     finally:
-        if not texts:
-            for path in paths.values():
-                path.unlink(missing_ok=True)
-    return [write_whole(paths[suffix], text) for suffix, text in texts.items()]
+        if not made:
+            for suffix in SUFFIXES:
+                (folder / f"{stem}.{suffix}").unlink(missing_ok=True)
+    return write_texts(folder, stem, made)
 
 
-def _texts(results: Path, plan: Plan) -> dict[str, str]:
+def _texts(results: Path, plan: Plan) -> Texts:
     """By the suffixes of the files; none if no pair can be compared."""
     trials = load(results)
     printed = {dataset: printed_in(plan.table, dataset) for dataset in plan.datasets}
     found = observe(results, parts(plan, trials, printed, sizes_of_test(results, plan, trials)))
     if not any(observed.begun for observed in found):
         return {}
-    made = (latex(plan, found), markdown(plan, found), csv_text(found))
-    return dict(zip(SUFFIXES, made, strict=True))
+    return texts(plan, found)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -103,7 +103,7 @@ def told(changes: Changes, *, both: bool) -> list[str]:
 
     `both` says that both backbones have units, so that a reader must know whose heads they are.
     """
-    return [f"{_name(path, both)} {_short(value)}" for path, value in changes.items()]
+    return [f"{name_of(path, both=both)} {short(value)}" for path, value in changes.items()]
 
 
 def assignments(changes: Changes) -> str:
@@ -145,7 +145,8 @@ def _flat(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield prefix + name, value
 
 
-def _name(path: str, both: bool) -> str:
+def name_of(path: str, *, both: bool) -> str:
+    """What a reader calls a field; `both` as in `told`."""
     *_, part, field = path.split(".")
     name = NAMES.get(field, field.replace("_", " "))
     if part in ("units", "textual_units") and both:
@@ -153,7 +154,8 @@ def _name(path: str, both: bool) -> str:
     return name
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """A field's value as text, numbers rounded to two digits."""
     if not isinstance(value, float):
         return _full(value)
     rounded = float(f"{value:.{DIGITS}g}")

@@ -14,9 +14,9 @@ from pathlib import Path
 from analysis import description_text, table1, table2
 from analysis.description import facts
 from analysis.figures.dataset import draw
+from analysis.latex_table import to_latex
 from analysis.leaks import find_leaks
 from analysis.pictures import scan
-from analysis.tabular import to_latex
 from mi2p.data.example import Dataset
 from mi2p.data.images import limited
 from mi2p.data.protocols import Protocol

@@ -1,7 +1,7 @@
 """Which hyper-parameters mattered in the searches.
 
 `python analysis/importances.py [results] [--study PATTERN] [--evaluator NAME]` writes
-`results/tables/importances-<study>-<evaluator>.{tex,md,csv}` of every study that the pattern
+`results/tables/importances-<study>-<evaluator>.{tex,md,html,csv}` of every study that the pattern
 holds of. A search may be running meanwhile. What evaluators say is in `analysis/evaluators.py`.
 """
 
@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.evaluators import EVALUATORS, Importances, importances, num_best
-from analysis.tabular import EMPTY, Row, Table, Value, percent, to_csv, to_latex, to_markdown
-from mi2p.files import write_whole
+from analysis.formats import texts_of, write_texts
+from analysis.tabular import EMPTY, Row, Table, Value, percent
 from mi2p.table_rows import path_safe
 
 if TYPE_CHECKING:
@@ -108,12 +108,9 @@ def read_studies(results: Path, storage: str | None, pattern: str) -> list[Study
 
 
 def write(results: Path, found: Importances) -> list[Path]:
-    """Write the table of a study as LaTeX, markdown and CSV, each whole or not at all."""
-    made = table(found)
+    """Write the table of a study in all formats, each file whole or not at all."""
     stem = path_safe(f"importances-{found.study}-{found.evaluator}")
-    texts = {"tex": to_latex(made), "md": to_markdown(made), "csv": to_csv(made)}
-    folder = results / "tables"
-    return [write_whole(folder / f"{stem}.{suffix}", text) for suffix, text in texts.items()]
+    return write_texts(results / "tables", stem, texts_of([table(found)]))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import itertools
-import math
-import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-import pandas as pd
-
-from analysis.cells import Cell, RowTrials
+from analysis import conditions
+from analysis.cells import RowTrials
 from analysis.tabular import EMPTY
 from mi2p.backbones import textual_card, visual_card
 from mi2p.plan import Plan
-
-TOLD_APART: Mapping[str, str] = {
-    "device": "devices",
-    "torch_version": "torch versions",
-    "code_version": "code versions",
-}
-"""Columns that may differ between the rows of a table, which then says so."""
 
 TUNED_NOTE = (
     "*: a label is predicted above one threshold for all labels, which gave the best micro-F1 on "
@@ -68,44 +58,7 @@ def footnotes(rows: Sequence[RowTrials]) -> list[str]:
     if failed:
         told = ", ".join(f"{count} of {label}" for label, count in failed.items())
         notes.append(f"Failed trials, which enter no mean: {sum(failed.values())} ({told}).")
-    for column, title in TOLD_APART.items():
-        found = set(pd.concat([row.finished[column] for row in rows]).dropna())
-        if len(found) > 1:
-            notes.append(f"Trials ran on several {title}: {', '.join(sorted(found))}.")
-    return [*notes, *_left_out(rows), *_cut_texts(rows), *_untrained(rows)]
-
-
-def _left_out(rows: Sequence[RowTrials]) -> list[str]:
-    """Examples that no trial saw; rows written before they were counted have no number."""
-    finished = pd.concat([row.finished for row in rows])
-    counted = finished[finished["images_left_out"] > 0]
-    notes = []
-    for fingerprint, counts in counted.groupby("data_fingerprint")["images_left_out"]:
-        count = int(counts.max())
-        noun, verb = ("example", "is") if count == 1 else ("examples", "are")
-        notes.append(
-            f"{count} {noun} whose image cannot be used {verb} left out "
-            f"(bad_images/{fingerprint}.csv beside the results)."
-        )
-    return notes
-
-
-def _cut_texts(rows: Sequence[RowTrials]) -> list[str]:
-    """Where rows that read texts do not read equally much of them."""
-    labels: dict[int, list[str]] = {}
-    limits: set[tuple[int, int]] = set()
-    for row in rows:
-        spec = row.row.specs[0]
-        if spec.model.textual is not None:
-            labels.setdefault(spec.data.max_tokens, []).append(row.row.label)
-            limits.add((spec.data.max_tokens, textual_card(spec.model.textual).max_tokens))
-    longest = max(labels, default=0)
-    told = [f"{size} in {', '.join(labels[size])}" for size in sorted(labels) if size < longest]
-    if not told:
-        return []
-    forced = all(size == limit for size, limit in limits if size < longest)
-    why = " (their encoders take no more)" if forced else ""
-    return [f"Texts are cut at {longest} word pieces, but at {'; at '.join(told)}{why}."]
+    return [*notes, *conditions.notes(rows), *_untrained(rows)]
 
 
 def _untrained(rows: Sequence[RowTrials]) -> list[str]:
@@ -122,13 +75,6 @@ def _untrained(rows: Sequence[RowTrials]) -> list[str]:
         f"Not pretrained: {', '.join(titles)}. Rows with them only show that the path works, "
         "their numbers say nothing."
     ]
-
-
-OF_DELTA = (
-    "± of Δ is over seeds alone, which it pairs, and leaves out the noise of the test examples; "
-    "intervals that have both are in claims-{plan} beside this table."
-)
-"""With the name of a plan, under Tables 3 and 4 of several seeds."""
 
 
 def of_methods(rows: Sequence[RowTrials]) -> list[str]:
@@ -204,30 +150,3 @@ def _begun(rows: Sequence[RowTrials]) -> list[str]:
             "transformer pretrained apart."
         )
     return notes
-
-
-def resolution(accuracies: Sequence[Cell], num_test: int) -> str:
-    """What one test example weighs, and how far a split of this size is to be trusted."""
-    best = max(cell.mean for cell in accuracies if cell.mean is not None)
-    return (
-        f"One of {num_test} test examples is {100 / num_test:.2f} points of accuracy. At the best "
-        f"accuracy ({100 * best:.1f}) the binomial 95 % half-width is "
-        f"{100 * half_width(best, num_test):.1f} points (Wilson): the noise of a test split of "
-        "this size, which ± over seeds does not contain."
-    )
-
-
-def resolutions(best: Mapping[str, tuple[float, int]]) -> str:
-    """The same of several data sets in short, by the best accuracy and the size of each."""
-    told = (f"{name} {100 * half_width(*found):.1f}" for name, found in best.items())
-    return (
-        f"Binomial 95 % half-widths at the best accuracy, in points (Wilson): {', '.join(told)}: "
-        "the noise of the test splits, which ± over seeds does not contain."
-    )
-
-
-def half_width(fraction: float, count: int) -> float:
-    """Of Wilson's 95 % interval for a binomial fraction; unlike Wald's it is not 0 at 0 or 1."""
-    z = statistics.NormalDist().inv_cdf(0.975)
-    variance = fraction * (1 - fraction) / count + (z / (2 * count)) ** 2
-    return z * math.sqrt(variance) / (1 + z**2 / count)

@@ -9,9 +9,10 @@ from pathlib import Path
 from analysis.cells import Cell
 from analysis.judging import Claim, Finding, Judged, Pair, judge
 from analysis.kinds import EXPANDS
-from analysis.pairs import Answers, differences, holm
+from analysis.pairs import differences, holm
 from analysis.part import Part
 from analysis.predictions import of_rows
+from analysis.resampling import Answers
 from mi2p.methods import METHODS, Group
 
 
@@ -102,7 +103,8 @@ def _observed(results: Path, part: Part) -> Observed:
         replace(claim, pairs=tuple(pair for pair in claim.pairs if keys.issuperset(pair)))
         for claim in claims(best)
     ]
-    compared = differences(methods, sorted({pair for claim in planned for pair in claim.pairs}))
+    pairs = sorted({pair for claim in planned for pair in claim.pairs})
+    compared = differences(methods, pairs, part.primary)
     judged = tuple(
         judge(claim, compared, paper=in_paper, settled=not (claim.chosen and lacking))
         for claim, in_paper in zip(planned, printed_signs(part), strict=True)

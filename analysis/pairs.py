@@ -43,30 +43,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
-from analysis.seeds import Variance, of_mean, spread, usual
-from mi2p.metrics import predicted
+from analysis.resampling import RESAMPLES, Answers, Values, values
+from analysis.seeds import Seeds, Variance, added, of_mean, spread, usual
 
-RESAMPLES = 4000
 LEVEL = 0.05
-CHUNK = 1 << 22
-"""Numbers drawn at a time."""
-
-Counts = NDArray[np.float64]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Answers:
-    """What the metric of a method's trials is made of: sum of `hits` over sum of `sizes`."""
-
-    seeds: tuple[int, ...]
-    hits: Counts
-    """(N, S): per example and seed 1 if right or, of several labels, twice the true positives."""
-    sizes: Counts
-    """(N, S): 1 or, of several labels, how many are predicted plus how many hold."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,75 +67,108 @@ class Difference:
         """Of no difference, two-sided."""
         if self.standard_error == 0:
             return 1.0 if self.mean == 0 else 0.0
-        return float(2 * stats.t.sf(abs(self.mean) / self.standard_error, self.freedom))
+        return 2 * float(special.stdtr(self.freedom, -abs(self.mean) / self.standard_error))
+
+    @property
+    def half_width(self) -> float:
+        """Of the interval: the smallest difference that is told apart at `LEVEL`."""
+        return Variance(self.standard_error**2, self.freedom).half_width(LEVEL)
 
     @property
     def interval(self) -> tuple[float, float]:
         """Of 95 %."""
-        half = float(stats.t.isf(LEVEL / 2, self.freedom)) * self.standard_error
-        return self.mean - half, self.mean + half
+        return self.mean - self.half_width, self.mean + self.half_width
 
 
-def answers(
-    seeds: Sequence[int],
-    probabilities: Sequence[NDArray[np.floating]],
-    labels: NDArray[np.integer],
-    *,
-    multilabel: bool,
-) -> Answers:
-    """Of trials with these seeds: probabilities (N, K) each; labels (N,) or indicators (N, K)."""
-    hits, sizes = [], []
-    for given in probabilities:
-        guesses = predicted(given, multilabel=multilabel)
-        if multilabel:
-            hits.append(2 * (guesses & labels).sum(1))
-            sizes.append((guesses + labels).sum(1))
-        else:
-            hits.append(guesses == labels)
-            sizes.append(np.ones(len(labels)))
-    return Answers(
-        seeds=tuple(seeds),
-        hits=np.stack(hits, 1).astype(np.float64),
-        sizes=np.stack(sizes, 1).astype(np.float64),
-    )
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Measured:
+    """A metric of methods that are compared, with what other examples and seeds make of it."""
+
+    values: Values
+    at: Mapping[str, Mapping[int, int]]
+    """Method to seed to the place in `values`."""
+    freedom: int
+    """Degrees of freedom of a variance over examples."""
+    seeds: Mapping[str, Seeds]
+    """How the seeds of each method deviate."""
+    usual: Variance
+    """What is usual among methods between seeds."""
+
+    def mean(self, key: str) -> float:
+        """Of a method over its seeds."""
+        return float(self.values.found[list(self.at[key].values())].mean())
+
+    def variance(self, key: str) -> Variance:
+        """Of that mean: the squared standard error."""
+        places = list(self.at[key].values())
+        means = self.values.resampled[:, places].mean(1)
+        of_examples = Variance(float(means.var(ddof=1)), self.freedom)
+        return added([of_examples, self._of_seeds(key, len(places))])
+
+    def difference(self, first: str, second: str) -> Difference | None:
+        """Of two methods; None if they share no seed."""
+        seeds = tuple(seed for seed in self.at[first] if seed in self.at[second])
+        if not seeds:
+            return None
+        ours, theirs = ([self.at[key][seed] for seed in seeds] for key in (first, second))
+        found = self.values.found
+        of_seeds = (self._of_seeds(key, len(seeds)) for key in (first, second))
+        total = added([self.of_examples(first, second, seeds), *of_seeds])
+        return Difference(
+            seeds=seeds,
+            mean=float((found[ours] - found[theirs]).mean()),
+            standard_error=math.sqrt(total.value),
+            freedom=total.freedom,
+        )
+
+    def of_examples(self, first: str, second: str, seeds: Sequence[int]) -> Variance:
+        """What other examples make of the difference between means over these seeds (V_e)."""
+        ours, theirs = ([self.at[key][seed] for seed in seeds] for key in (first, second))
+        resampled = self.values.resampled
+        moved = (resampled[:, ours] - resampled[:, theirs]).mean(1)
+        return Variance(float(moved.var(ddof=1)), self.freedom)
+
+    def _of_seeds(self, key: str, count: int) -> Variance:
+        return of_mean(self.seeds[key], self.usual, count)
+
+
+def measured(
+    methods: Mapping[str, Answers], metrics: Sequence[str], *, resamples: int = RESAMPLES
+) -> dict[str, Measured]:
+    """By metric; nothing of no methods. `ValueError` for a metric that cannot be resampled."""
+    if not methods:
+        return {}
+    at, size = {}, 0
+    for key, method in methods.items():
+        at[key] = {seed: size + i for i, seed in enumerate(method.seeds)}
+        size += len(method.seeds)
+    examples = next(iter(methods.values())).num_examples
+    made = {}
+    for metric, of in values(methods, metrics, resamples=resamples).items():
+        seeds = {}
+        for key in methods:
+            places = list(at[key].values())
+            seeds[key] = spread(of.found[places], of.resampled[:, places])
+        made[metric] = Measured(
+            values=of,
+            at=at,
+            freedom=examples - 1,
+            seeds=seeds,
+            usual=usual(list(seeds.values())),
+        )
+    return made
 
 
 def differences(
-    methods: Mapping[str, Answers], pairs: Sequence[tuple[str, str]]
+    methods: Mapping[str, Answers], pairs: Sequence[tuple[str, str]], metric: str
 ) -> dict[tuple[str, str], Difference]:
     """The difference of each pair of keys of `methods` that shares a seed; others are left out."""
-    if not methods:
+    there = [pair for pair in pairs if methods.keys() >= set(pair)]
+    if not there:
         return {}
-    hits = np.concatenate([method.hits for method in methods.values()], 1)
-    sizes = np.concatenate([method.sizes for method in methods.values()], 1)
-    columns = [(key, seed) for key, method in methods.items() for seed in method.seeds]
-    at = {column: i for i, column in enumerate(columns)}
-    found = _ratio(hits.sum(0), sizes.sum(0))  # (columns,)
-    resampled = _ratio(*_resampled(hits, sizes))  # (R, columns)
-    of_seeds = {}
-    for key, method in methods.items():
-        mine = [at[key, seed] for seed in method.seeds]
-        of_seeds[key] = spread(found[mine], resampled[:, mine])
-    pool = usual(list(of_seeds.values()))
-    told = {}
-    for first, second in pairs:
-        if first not in methods or second not in methods:
-            continue
-        seeds = tuple(seed for seed in methods[first].seeds if (second, seed) in at)
-        if not seeds:
-            continue
-        ours, theirs = ([at[key, seed] for seed in seeds] for key in (first, second))
-        moved = (resampled[:, ours] - resampled[:, theirs]).mean(1)
-        told[first, second] = _difference(
-            seeds,
-            float((found[ours] - found[theirs]).mean()),
-            [
-                Variance(float(moved.var(ddof=1)), len(hits) - 1),
-                of_mean(of_seeds[first], pool, len(seeds)),
-                of_mean(of_seeds[second], pool, len(seeds)),
-            ],
-        )
-    return told
+    of = measured(methods, [metric])[metric]
+    found = {pair: of.difference(*pair) for pair in there}
+    return {pair: difference for pair, difference in found.items() if difference is not None}
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -164,36 +179,3 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(order) - rank) * p_values[i]))
         adjusted[i] = largest
     return adjusted
-
-
-def _difference(seeds: tuple[int, ...], mean: float, terms: Sequence[Variance]) -> Difference:
-    """From independent variances, whose sum is the squared standard error."""
-    total = sum(term.value for term in terms)
-    own = sum(term.value**2 / term.freedom for term in terms if term.value > 0)
-    return Difference(
-        seeds=seeds,
-        mean=mean,
-        standard_error=math.sqrt(total),
-        freedom=total**2 / own if own else math.inf,
-    )
-
-
-def _resampled(hits: Counts, sizes: Counts) -> tuple[Counts, Counts]:
-    """Sums (R, columns) over resamples of the examples; the same ones at every call."""
-    size, columns = hits.shape
-    both = np.concatenate([hits, sizes], 1)
-    generator = np.random.default_rng(0)
-    sums = []
-    for start in range(0, RESAMPLES, step := max(1, CHUNK // size)):
-        count = min(step, RESAMPLES - start)
-        drawn = generator.integers(size, size=(count, size)) + size * np.arange(count)[:, None]
-        # How often each example is in each resample; whole numbers, so that sums are exact.
-        times = np.bincount(drawn.ravel(), minlength=count * size).reshape(count, size)
-        sums.append(times @ both)
-    made = np.concatenate(sums)
-    return made[:, :columns], made[:, columns:]
-
-
-def _ratio(hits: Counts, sizes: Counts) -> Counts:
-    """0 where nothing was to be found, as `mi2p.metrics.score` has it."""
-    return np.divide(hits, sizes, out=np.zeros_like(hits), where=sizes > 0)

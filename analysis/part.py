@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,13 +58,18 @@ class Part:
         """What stands over it."""
         return (MULTILABEL if self.multilabel else SINGLE_LABEL)[self.primary]
 
+    def cell(self, row: RowTrials, metric: str) -> Cell:
+        """A metric of a row; trials from before thresholds were tuned leave theirs short."""
+        return row.cell(f"test/{metric}", partly=metric in TUNED)
+
     def main_cell(self, row: RowTrials) -> Cell:
         """The primary metric of a row."""
-        return row.cell(f"test/{self.primary}")
+        return self.cell(row, self.primary)
 
-    def cells(self, row: RowTrials) -> dict[str, Cell]:
-        """Metric to cell; trials from before thresholds were tuned leave theirs short."""
-        return {name: row.cell(f"test/{name}", partly=name in TUNED) for name in self.metrics}
+    @property
+    def has_macro(self) -> bool:
+        """Whether macro-F1 is among the metrics, to which every class counts alike."""
+        return "macro_f1" in self.metrics
 
     def prints(self, metric: str) -> bool:
         """Whether the paper's numbers have a column beside this metric."""
@@ -107,6 +113,7 @@ def parts(
     found = []
     for dataset in plan.datasets:
         mine = tuple(row for row in rows if row.row.dataset == dataset)
+        _refuse_twice(dataset, mine)
         theirs = printed.get(dataset, {})
         multilabel = _multilabel(plan, dataset, mine)
         several = {**MULTILABEL, **(TUNED if tuned else {})}
@@ -147,6 +154,15 @@ def _num_test(results: Path, specs: Iterable[TrialSpec]) -> int | None:
 
 def _count_test(predictions: pa.Table) -> int:
     return int(pc.sum(pc.equal(predictions["split"], "test")).as_py() or 0)
+
+
+def _refuse_twice(dataset: str, rows: Sequence[RowTrials]) -> None:
+    """Statistics, claims and what a table is made of are by key."""
+    for key, count in Counter(row.row.key for row in rows).items():
+        if count > 1:
+            raise ValueError(
+                f"a method has one row on a data set, but {key!r} has several on {dataset}"
+            )
 
 
 def _refuse_empty(plan: Plan, rows: Sequence[RowTrials]) -> None:

@@ -1,7 +1,7 @@
 """Our models and what they expand, each with the configuration that a search chose.
 
 `python analysis/search_table.py [results] [--plan NAME]` writes
-`results/tables/<plan>.{tex,md,csv}` from the trials that are stored now; the sweep
+`results/tables/<plan>.{tex,md,html,csv,json}` from the trials that are stored now; the sweep
 (`sweeps/search.py`) calls `write` when it ends. The paper has no such table.
 """
 

@@ -1,8 +1,8 @@
 """What the searches of a plan's rows found on validation.
 
 `python analysis/searched.py [results] [--plan NAME]` writes
-`results/tables/<plan>-search.{tex,md,csv}` of every plan with searched rows unless one is named,
-from the plan and the stored trials alone; tables write these, too.
+`results/tables/<plan>-search.{tex,md,html,csv}` of every plan with searched rows unless one is
+named, from the plan and the stored trials alone; tables write these, too.
 """
 
 from __future__ import annotations
@@ -14,20 +14,10 @@ from pathlib import Path
 
 from analysis.budgets import method
 from analysis.configurations import Candidate, Changes, Found, assignments, find, told
+from analysis.formats import texts_of, write_texts
 from analysis.part import NAMES
 from analysis.sideways import setting
-from analysis.tabular import (
-    EMPTY,
-    Row,
-    Table,
-    Value,
-    number,
-    percent,
-    records_csv,
-    to_latex,
-    to_markdown,
-)
-from mi2p.files import write_whole
+from analysis.tabular import EMPTY, Row, Table, Value, number, percent
 from mi2p.options import SEARCH_SEED
 from mi2p.plan import Plan, read_plan
 from mi2p.store import load
@@ -45,16 +35,8 @@ def write(results: Path, plan: Plan) -> list[Path]:
     if not any(row.searched for row in plan.rows):
         return []
     found = find(plan, load(results))
-    texts = {
-        "tex": "\n".join(map(to_latex, tables(plan, found, LINE))),
-        "md": "\n".join(map(to_markdown, tables(plan, found))),
-        "csv": records_csv(records(found)),
-    }
-    folder = results / "tables"
-    return [
-        write_whole(folder / f"{plan.name}-search.{suffix}", text)
-        for suffix, text in texts.items()
-    ]
+    texts = texts_of(tables(plan, found), records(found), latex=tables(plan, found, LINE))
+    return write_texts(results / "tables", f"{plan.name}-search", texts)
 
 
 def tables(plan: Plan, found: Sequence[Found], line: int = sys.maxsize) -> list[Table]:

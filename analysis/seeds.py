@@ -10,12 +10,14 @@ seeds move apart by.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special, stats
 
 Numbers = NDArray[np.float64]
 
@@ -25,6 +27,10 @@ class Variance(NamedTuple):
 
     value: float
     freedom: float
+
+    def half_width(self, level: float) -> float:
+        """Of Student's interval for a mean with this variance, which misses it at `level`."""
+        return -float(special.stdtrit(self.freedom, level / 2)) * math.sqrt(self.value)
 
 
 class Seeds(NamedTuple):
@@ -71,10 +77,17 @@ def usual(methods: Sequence[Seeds]) -> Variance:
         return Variance(total / freedom if freedom else 0.0, freedom)
     scaled, freedom = [], 0.0
     for value, d in between:
-        median = float(stats.chi2.median(d)) / d
+        median, density = _at_median(d)
         scaled.append(value / median)
-        freedom += 8 * (median * d * float(stats.chi2.pdf(median * d, d))) ** 2
+        freedom += 8 * (median * density) ** 2
     return Variance(float(np.median(scaled)), freedom)
+
+
+@cache
+def _at_median(freedom: float) -> tuple[float, float]:
+    """The median of chi-square / d, of d degrees of freedom, and its density there."""
+    median = float(stats.chi2.median(freedom))
+    return median / freedom, freedom * float(stats.chi2.pdf(median, freedom))
 
 
 def of_mean(own: Seeds, pool: Variance, count: int) -> Variance:
@@ -88,3 +101,10 @@ def of_mean(own: Seeds, pool: Variance, count: int) -> Variance:
     if not left:
         return Variance(0.0, 0)
     return Variance(left / count, larger.freedom * (left / larger.value) ** 2)
+
+
+def added(terms: Sequence[Variance]) -> Variance:
+    """The sum of independent variances, with the degrees of freedom of Welch and Satterthwaite."""
+    total = sum(term.value for term in terms)
+    own = sum(term.value**2 / term.freedom for term in terms if term.value > 0)
+    return Variance(total, total**2 / own if own else math.inf)

@@ -1,8 +1,9 @@
 """Table 3: all methods on the three tasks of CrisisMMD.
 
-`python analysis/table3.py [results] [--plan NAME]` writes `results/tables/<plan>.{tex,md,csv}`
-from the trials that are stored now, and what becomes of the paper's claims beside it
-(`analysis/claims.py`); the sweep calls `write` when it ends.
+`python analysis/table3.py [results] [--plan NAME]` writes
+`results/tables/<plan>.{tex,md,html,csv,json}` from the trials that are stored now, and what
+becomes of the paper's claims beside it (`analysis/claims.py`); the sweep calls `write` when it
+ends.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from analysis import claims
 from analysis.comparison import Comparison
 from analysis.kinds import method_group, same_kind_plain
-from analysis.notes import OF_DELTA, listing, of_methods
+from analysis.notes import listing, of_methods
 from analysis.sideways import setting
 from mi2p.plan import Plan
 
@@ -32,7 +33,6 @@ TABLE = Comparison(
     reference=same_kind_plain,
     reference_name="the plain method of the same kind",
     notes=of_methods,
-    of_delta=OF_DELTA,
     beside=claims.write,
 )
 write = TABLE.write

@@ -1,7 +1,8 @@
 """Table 5: MI2P units at different layers of the visual and the textual backbone.
 
-`python analysis/table5.py [results] [--plan NAME]` writes `results/tables/<plan>.{tex,md,csv}`
-from the trials that are stored now; the sweep calls `write` when it ends.
+`python analysis/table5.py [results] [--plan NAME]` writes
+`results/tables/<plan>.{tex,md,html,csv,json}` from the trials that are stored now; the sweep
+calls `write` when it ends.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Table 6: other pre-trained backbones, without units and multimodal expanded (ME).
 
-`python analysis/table6.py [results] [--plan NAME]` writes `results/tables/<plan>.{tex,md,csv}`
-from the trials that are stored now; the sweep calls `write` when it ends.
+`python analysis/table6.py [results] [--plan NAME]` writes
+`results/tables/<plan>.{tex,md,html,csv,json}` from the trials that are stored now; the sweep
+calls `write` when it ends.
 """
 
 from __future__ import annotations

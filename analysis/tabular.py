@@ -1,7 +1,8 @@
-"""A table as a value, and its text in LaTeX, markdown and CSV.
+"""A table as a value, and its text in markdown and CSV; LaTeX and HTML are made beside.
 
-Cells are plain text, with ± and a printed minus; each format escapes what is special to it. The
-same table always gives the same bytes: nothing in it knows the time or the machine.
+Cells are plain text, with ± and a printed minus; each format escapes what is special to it, and
+finds with `parsed` which cells are numbers. The same table always gives the same bytes: nothing
+in it knows the time or the machine.
 """
 
 from __future__ import annotations
@@ -19,24 +20,12 @@ EMPTY = "--"
 
 Value = str | int | float | None
 
-_LATEX = str.maketrans(
-    {
-        **{char: f"\\{char}" for char in "&%$#_{}"},
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "<": r"\textless{}",
-        ">": r"\textgreater{}",
-        "|": r"\textbar{}",
-        "±": r"$\pm$",
-        "Δ": r"$\Delta$",
-        MINUS: "$-$",
-        # At the start of a line these would be read as arguments of the line break before it.
-        "[": "{[}",
-        "*": "{*}",
-    }
+MARKS = "∈↑↓†"
+"""What may follow a number; a footnote says what it means."""
+_NUMBER = re.compile(
+    rf"(?P<mean>[+{MINUS}]?(?:\d{{1,3}}(?:,\d{{3}})+|\d+)(?:\.\d+)?)(?: ± (?P<spread>\d+\.\d+))?"
+    rf"(?: (?P<count>\(\d+/\d+\)))?(?: (?P<mark>[{MARKS}]))?"
 )
-_NUMBER = re.compile(rf"([+{MINUS}]?\d+\.\d+(?: ± \d+\.\d+)?)(?: (\(\d+/\d+\)))?")
 _MARKDOWN = re.compile(r"([\\|*<`])")
 Size = Literal["small", "footnotesize", "scriptsize"]
 
@@ -50,6 +39,10 @@ class Row:
     """Column to value, for CSV."""
     comment: str = ""
     """Follows the row in the LaTeX source."""
+    bold: frozenset[int] = frozenset()
+    """Which of the cells are printed bold, by their place."""
+    details: tuple[str, ...] = ()
+    """HTML: what a reader can open, a line each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +94,35 @@ class Table:
         return tuple(row for group in self.groups for row in group)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Parsed:
+    """The parts of a cell that is a number, as they are printed."""
+
+    mean: str
+    spread: str
+    """Behind ±; empty if there is none."""
+    count: str
+    """Such as `(2/3)`, or empty."""
+    mark: str
+    """One of `MARKS`, or empty."""
+
+    @property
+    def head(self) -> str:
+        """Without what follows the number."""
+        return f"{self.mean} ± {self.spread}" if self.spread else self.mean
+
+    @property
+    def tail(self) -> tuple[str, ...]:
+        """What follows the number."""
+        return tuple(part for part in (self.count, self.mark) if part)
+
+
+def parsed(cell: str) -> Parsed | None:
+    """A cell that is a number such as `83.4`, `+3.1 ± 0.8 (2/3) †` or `9,601`; None for others."""
+    match = _NUMBER.fullmatch(cell)
+    return None if match is None else Parsed(**match.groupdict(default=""))
+
+
 def number(
     mean: float | None,
     spread: float | None,
@@ -108,48 +130,35 @@ def number(
     n: int,
     want: int,
     signed: bool = False,
+    mark: str = "",
 ) -> str:
-    """A fraction in percent, such as `83.4 ± 0.5`, with `(n/want)` when trials are missing."""
+    """A fraction in percent, such as `83.4 ± 0.5`, with `(n/want)` when trials are missing.
+
+    `mark`, one of `MARKS`, stands last.
+    """
     if mean is None:
         return EMPTY
     # "z" prints what rounds to zero as 0.0, never as -0.0.
     text = format(100 * mean, "+z.1f" if signed else "z.1f").replace("-", MINUS)
     if spread is not None:
         text += f" ± {100 * spread:.1f}"
-    return text if n == want else f"{text} ({n}/{want})"
+    text += "" if n == want else f" ({n}/{want})"
+    return f"{text} {mark}" if mark else text
+
+
+def points(fraction: float) -> str:
+    """A difference in points, with its sign."""
+    return number(fraction, None, n=1, want=1, signed=True)
+
+
+def probability(p: float) -> str:
+    """With three decimals, or the power of ten of a small one."""
+    return f"{p:.0e}" if p < 0.001 else f"{p:.3f}"
 
 
 def percent(fraction: float | None) -> float | None:
     """Of a fraction for CSV: with nine decimals, without the tail of binary fractions."""
     return None if fraction is None else round(100 * fraction, 9)
-
-
-def to_latex(table: Table) -> str:
-    """A `table*` environment, as wide as the page, that needs only the package booktabs.
-
-    Numbers with deviations do not fit into one of two columns of text.
-    """
-    width = len(table.heads)
-    lines = [f"% {_one_line(comment)}" for comment in table.comments]
-    lines += [r"\begin{table*}[t]", r"\centering", r"\setlength{\belowcaptionskip}{6pt}"]
-    lines += [rf"\caption{{{escape_latex(table.caption)}}}"]
-    lines += [rf"\label{{{re.sub('[^A-Za-z0-9:-]', '-', table.label)}}}"]
-    lines += [rf"\{table.size}", r"\setlength{\tabcolsep}{3pt}"]
-    lines += [rf"\begin{{tabular}}{{l{'c' * (width - 1)}}}", r"\toprule"]
-    lines += [*_latex_spans(table.spans), _latex_line(table.heads)]
-    for i, group in enumerate(table.groups):
-        lines += [r"\midrule"]
-        if table.titles:
-            title = escape_latex(table.titles[i])
-            lines += [rf"\multicolumn{{{width}}}{{l}}{{\textit{{{title}}}}} \\"]
-        for row in group:
-            lines += [_latex_line(row.cells, stacked=table.stacked)]
-            lines += [f"% {_one_line(row.comment)}"] if row.comment else []
-    lines += [r"\bottomrule", r"\end{tabular}"]
-    if table.footnotes:
-        notes = [rf"{escape_latex(note)}\par" for note in table.footnotes]
-        lines += [r"\par\smallskip", r"{\footnotesize\raggedright", *notes, "}"]
-    return "\n".join([*lines, r"\end{table*}", ""])
 
 
 def to_markdown(table: Table) -> str:
@@ -164,12 +173,12 @@ def grid(table: Table) -> list[str]:
     Groups with titles are pipe tables of their own.
     """
     blank = ("",) * len(table.heads)
-    cells = [[escape_markdown(cell) for cell in row.cells] for row in table.rows]
+    cells = [_markdown_cells(row) for row in table.rows]
     heads = [escape_markdown(head) for head in table.heads]
     widths = [max(3, *(len(line[i]) for line in [heads, *cells])) for i in range(len(heads))]
 
     def line(cells: Sequence[str]) -> str:
-        first, *rest = zip(map(escape_markdown, cells), widths, strict=True)
+        first, *rest = zip(cells, widths, strict=True)
         padded = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)]
         return f"| {' | '.join(padded)} |"
 
@@ -179,11 +188,26 @@ def grid(table: Table) -> list[str]:
         if table.titles:
             lines += [*[""] * bool(lines), f"**{escape_markdown(table.titles[i])}**", ""]
         if table.titles or not lines:
-            lines += [line(table.heads), line(rule)]
+            lines += [line(heads), line(rule)]
         else:
             lines += [line(blank)]
-        lines += [line(row.cells) for row in group]
+        lines += [line(_markdown_cells(row)) for row in group]
     return lines
+
+
+def _markdown_cells(row: Row) -> list[str]:
+    return [
+        _bold(escaped) if place in row.bold else escaped
+        for place, escaped in enumerate(map(escape_markdown, row.cells))
+    ]
+
+
+def _bold(cell: str) -> str:
+    """A number without what follows it; other text as a whole."""
+    found = parsed(cell)
+    if found is None:
+        return f"**{cell}**" if cell else cell
+    return " ".join([f"**{found.head}**", *found.tail])
 
 
 def listed(notes: Sequence[str]) -> list[str]:
@@ -206,45 +230,12 @@ def records_csv(records: Iterable[Mapping[str, Value]]) -> str:
     return text.getvalue()
 
 
-def escape_latex(text: str) -> str:
-    """Text that LaTeX prints as it stands."""
-    return _one_line(text).translate(_LATEX)
-
-
 def escape_markdown(text: str) -> str:
     """Text that markdown shows as it stands, also in a cell of a pipe table."""
-    return _MARKDOWN.sub(r"\\\1", _one_line(text))
+    return _MARKDOWN.sub(r"\\\1", one_line(text))
 
 
-def _latex_spans(spans: Sequence[tuple[str, int]]) -> list[str]:
-    """A line of texts over several columns, and the rules below it."""
-    if not spans:
-        return []
-    texts, rules, first = [], [], 2
-    for text, columns in spans:
-        texts.append(rf"\multicolumn{{{columns}}}{{c}}{{{escape_latex(text)}}}")
-        rules.append(rf"\cmidrule(lr){{{first}-{first + columns - 1}}}")
-        first += columns
-    return [" & ".join(["", *texts]).lstrip() + r" \\", " ".join(rules)]
-
-
-def _latex_line(cells: Sequence[str], *, stacked: bool = False) -> str:
-    return " & ".join(_latex_cell(cell, stacked=stacked) for cell in cells) + r" \\"
-
-
-def _latex_cell(cell: str, *, stacked: bool) -> str:
-    """A number is set in math as a whole, so that signs get their spacing; text is escaped."""
-    match = _NUMBER.fullmatch(cell)
-    if match is None:
-        return escape_latex(cell)
-    signs, counted = match[1].replace("±", r"\pm").replace(MINUS, "-"), match[2]
-    if not stacked:
-        return f"${signs}$" + (rf" {{\scriptsize {counted}}}" if counted else "")
-    mean, _, spread = signs.partition(r" \pm ")
-    below, above = rf"_{{\pm {spread}}}" if spread else "", f"^{{{counted}}}" if counted else ""
-    return f"${mean}{below}{above}$"
-
-
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """Text without line breaks."""
     # A line break would end a comment or a row of a pipe table.
     return " ".join(text.split()) if "\n" in text or "\r" in text else text

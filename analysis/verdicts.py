@@ -1,27 +1,28 @@
-"""What became of the paper's claims as LaTeX, markdown and CSV."""
+"""What became of the paper's claims as tables, in each format."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from analysis.formats import Texts, texts_of
 from analysis.judging import Finding, Judged, PairVerdict
 from analysis.notes import joint_score_fusion, listing
 from analysis.observations import Observed
-from analysis.pairs import LEVEL, RESAMPLES
+from analysis.pairs import LEVEL
 from analysis.part import NAMES
+from analysis.resampling import RESAMPLES
 from analysis.sideways import setting
 from analysis.tabular import (
     EMPTY,
-    MINUS,
     Row,
     Table,
     Value,
     escape_markdown,
     number,
     percent,
-    records_csv,
-    to_latex,
+    points,
+    probability,
     to_markdown,
 )
 from mi2p.plan import Plan
@@ -30,32 +31,30 @@ HEADS = ("95 % interval", "p", "p (Holm)", "verdict")
 PAIRS: tuple[PairVerdict, ...] = ("holds", "reversed", "not resolved")
 
 
-def latex(plan: Plan, found: Sequence[Observed]) -> str:
-    """The claims on all data sets in a table, and the pairs of each that is begun in another."""
-    details = (pairs(plan, observed) for observed in found if observed.begun)
-    return "\n".join(map(to_latex, [summary(plan, found), *details]))
+def texts(plan: Plan, found: Sequence[Observed]) -> Texts:
+    """The claims on all data sets in a table, and the pairs of each that is begun in another.
+
+    The CSV has a line for each pair of each claim.
+    """
+    details = [pairs(plan, observed) for observed in found if observed.begun]
+    records = [
+        _record(observed, judged, finding)
+        for observed in found
+        for judged in observed.judged
+        for finding in judged.findings
+    ]
+    made = texts_of([summary(plan, found), *details], records)
+    return {**made, "md": _markdown(plan, found)}
 
 
-def markdown(plan: Plan, found: Sequence[Observed]) -> str:
-    """The same, one below the other."""
+def _markdown(plan: Plan, found: Sequence[Observed]) -> str:
+    """With the data sets as headings."""
     lines = [to_markdown(summary(plan, found)).rstrip("\n")]
     for observed in found:
         if observed.begun:
             title = escape_markdown(setting(observed.part.dataset))
             lines += ["", f"### {title}", "", to_markdown(pairs(plan, observed)).rstrip("\n")]
     return "\n".join([*lines, ""])
-
-
-def csv_text(found: Sequence[Observed]) -> str:
-    """A line for each pair of each claim."""
-    return records_csv(
-        [
-            _record(observed, judged, finding)
-            for observed in found
-            for judged in observed.judged
-            for finding in judged.findings
-        ]
-    )
 
 
 def summary(plan: Plan, found: Sequence[Observed]) -> Table:
@@ -118,7 +117,7 @@ def _claim(judged: Judged) -> Row:
         cells=(
             judged.claim.title,
             judged.verdict or EMPTY,
-            _p(judged.p_holm) if known else EMPTY,
+            probability(judged.p_holm) if known else EMPTY,
             told if begun else EMPTY,
             f"{paper[0]}/{paper[1]}" if paper else EMPTY,
         )
@@ -143,14 +142,14 @@ def _line(observed: Observed, finding: Finding) -> Row:
     if found is None or p_holm is None:
         return Row(cells=(pair, *[EMPTY] * (1 + len(HEADS))))
     want = max(wanted[key] for key in finding.pair)
-    low, high = (_points(end) for end in found.interval)
+    low, high = (points(end) for end in found.interval)
     return Row(
         cells=(
             pair,
             number(found.mean, None, n=len(found.seeds), want=want, signed=True),
             f"[{low}, {high}]",
-            _p(found.p),
-            _p(p_holm),
+            probability(found.p),
+            probability(p_holm),
             str(finding.verdict),
         )
     )
@@ -251,11 +250,3 @@ def _labels(observed: Observed) -> dict[str, str]:
 
 def _wanted(observed: Observed) -> dict[str, int]:
     return {row.row.key: row.want for row in observed.part.rows}
-
-
-def _points(fraction: float) -> str:
-    return format(100 * fraction, "+z.1f").replace("-", MINUS)
-
-
-def _p(p: float) -> str:
-    return f"{p:.0e}" if p < 0.001 else f"{p:.3f}"

@@ -4,6 +4,7 @@
     results/epochs/<trial_id>.parquet        a row per epoch
     results/predictions/<trial_id>.parquet   a row per example of val (and test when confirming)
     results/weights/<trial_id>.pt            what was trained, at the best epoch, where it is kept
+    results/index/                           a cache of the first two, which may be deleted
 
 Every file is written to a temporary name and renamed, with one fixed schema per folder, so that
 `pandas.read_parquet("results/trials")` reads all trials at any moment.
@@ -25,6 +26,7 @@ import pyarrow.parquet as pq
 from mi2p import __version__, code
 from mi2p.faults import Record
 from mi2p.files import whole
+from mi2p.loading import damaged, read_all, read_one
 from mi2p.spec import DataSpec, FusionSpec, ModelSpec, TrainSpec, TrialSpec, UnitSpec
 
 Status = Literal["done", "pruned", "error"]
@@ -43,7 +45,7 @@ TUNED = ("val/threshold", "test/macro_f1_tuned", "test/micro_f1_tuned")
 
 _METRIC_COLUMNS = (*(f"{split}/{name}" for split in ("val", "test") for name in METRICS), *TUNED)
 
-_PARTS: Mapping[str, type[Any]] = {
+PARTS: Mapping[str, type[Any]] = {
     "data": DataSpec,
     "model": ModelSpec,
     "units": UnitSpec,
@@ -70,9 +72,9 @@ def _spec_columns() -> list[tuple[str, pa.DataType]]:
     """`part.field` for every plain field of the parts of a spec."""
     return [
         (f"{part}.{name}", _arrow_type(hint))
-        for part, cls in _PARTS.items()
+        for part, cls in PARTS.items()
         for name, hint in get_type_hints(cls).items()
-        if name not in _PARTS
+        if name not in PARTS
     ]
 
 
@@ -135,7 +137,7 @@ def trial_row(
     for part, value in parts.items():
         plain = value.to_dict() if value is not None else {}
         for name, item in plain.items():
-            if name not in _PARTS:
+            if name not in PARTS:
                 row[f"{part}.{name}"] = ",".join(map(str, item)) if name == "attach" else item
     # Metrics only: what Tune reports also has a `trial_id`, which is its own and not ours.
     row |= {name: metrics[name] for name in _METRIC_COLUMNS if name in metrics}
@@ -190,15 +192,10 @@ class Store:
 
     def trial(self, trial_id: str) -> dict[str, Any] | None:
         """The row of a trial that is over, or None; a file that is no row is a `ValueError`."""
-        path = self._path("trials", trial_id)
-        if not path.exists():
+        table = read_one(self._path("trials", trial_id), TRIAL_SCHEMA)
+        if table is None:
             return None
-        try:
-            rows: list[dict[str, Any]] = pq.read_table(path, schema=TRIAL_SCHEMA).to_pylist()
-        except (pa.ArrowInvalid, OSError) as error:
-            raise ValueError(
-                f"{path} is not a readable trial row ({error}); delete it to run it again"
-            ) from error
+        rows: list[dict[str, Any]] = table.to_pylist()
         return rows[0]
 
     def predictions_file(self, trial_id: str) -> Path:
@@ -227,11 +224,7 @@ class Store:
             return decode(pq.read_table(path, columns=list(columns), schema=PREDICTION_SCHEMA))
         # A damaged page can also give lists that fit no array, or bytes that are no text.
         except (pa.ArrowException, OSError, ValueError, IndexError) as error:
-            why = " ".join(str(error).split())
-            raise ValueError(
-                f"{path} is not readable as predictions of a finished trial ({why}); delete it "
-                f"and {Path('trials', path.name)}, and run the sweep again"
-            ) from error
+            raise damaged(path, " ".join(str(error).split())) from error
 
     def discard_error(self, trial_id: str) -> None:
         """Forget that a trial failed, so that it runs again; a finished one stays."""
@@ -267,8 +260,8 @@ def load(folder: str | Path) -> pd.DataFrame:
 
 def _with_absent(trials: pd.DataFrame) -> pd.DataFrame:
     """Rows written before a spec had some field, with the value that field stands for."""
-    for part, cls in _PARTS.items():
-        first, *later = (f for f in dataclasses.fields(cls) if f.name not in _PARTS)
+    for part, cls in PARTS.items():
+        first, *later = (f for f in dataclasses.fields(cls) if f.name not in PARTS)
         there = trials[f"{part}.{first.name}"].notna()  # a CNN has no units
         for field in later:
             column = f"{part}.{field.name}"
@@ -288,10 +281,13 @@ def load_predictions(folder: str | Path) -> pd.DataFrame:
 
 
 def _load(folder: Path, kind: str, schema: pa.Schema) -> pd.DataFrame:
-    files = sorted((folder / kind).glob("*.parquet"))
-    if not files:
-        raise FileNotFoundError(f"no {kind} in {folder}: {folder / kind} has no .parquet file")
-    frame: pd.DataFrame = pq.read_table([str(f) for f in files], schema=schema).to_pandas()
+    """Predictions are most of what a results folder has: they are not kept twice."""
+    index = folder / "index" / f"{kind}.arrow" if kind != "predictions" else None
+    try:
+        found = read_all(folder / kind, schema, index=index)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"no {kind} in {folder}: {error}") from error
+    frame: pd.DataFrame = found.to_pandas()
     return frame
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mi2p import __version__
+from mi2p import __version__, loading
 from mi2p.files import write_whole
 from mi2p.spec import DataSpec, ModelSpec, TrainSpec, TrialSpec, UnitSpec
 from mi2p.store import (
@@ -182,6 +184,23 @@ def test_load_reads_all_trials_at_any_moment(tmp_path: Path) -> None:
     assert len(pd.read_parquet(tmp_path / "trials")) == 3
 
 
+def test_what_is_loaded_again_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "MANY", 2)
+    store = Store(tmp_path)
+    all_of(store, CNN, ME_CNN, replace(CNN, seed=1))
+    then = time.time() - 60
+    for path in tmp_path.rglob("*.parquet"):
+        os.utime(path, (then, then))
+    for read in (load, load_epochs, load_predictions):
+        first = read(tmp_path)
+        pd.testing.assert_frame_equal(read(tmp_path), first)
+    # Predictions are most of what there is: they are not kept twice.
+    kept = {path.name for path in (tmp_path / "index").iterdir()}
+    assert kept == {"trials.arrow", "epochs.arrow"}
+    store.write_trial(done(CNN, **{"val/accuracy": 0.25}))
+    assert load(tmp_path).set_index("trial_id").loc[CNN.trial_id, "val/accuracy"] == 0.25
+
+
 def test_rows_of_an_older_version_have_gaps_where_columns_are_new(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.write_trial(done(CNN))
@@ -318,6 +337,16 @@ def test_setting_aside_replaces_nothing(tmp_path: Path) -> None:
             store.set_aside(CNN.trial_id, aside)
         assert (files(store.folder), there.read_text()) == (before, "mine")
         there.unlink()
+
+
+@pytest.mark.parametrize("kind", ["trials", "epochs", "predictions"])
+def test_a_damaged_file_among_many_is_named(tmp_path: Path, kind: str) -> None:
+    all_of(Store(tmp_path), CNN, ME_CNN)
+    path = tmp_path / kind / f"{CNN.trial_id}.parquet"
+    path.write_bytes(path.read_bytes()[:-9])
+    read: Any = {"trials": load, "epochs": load_epochs, "predictions": load_predictions}[kind]
+    with pytest.raises(ValueError, match=rf"{kind}/{CNN.trial_id}\.parquet is not .*; delete it"):
+        read(tmp_path)
 
 
 @pytest.mark.parametrize("read", [load, load_epochs, load_predictions])

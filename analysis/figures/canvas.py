@@ -25,6 +25,8 @@ from mi2p.files import write_whole
 DPI = 120
 PRINT_DPI = 200
 """Of PNG files that stand beside a PDF."""
+COLUMN, PAGE = 3.3, 6.9
+"""Inches: one and both columns of a paper."""
 COLOURS = (
     "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000"
 )  # fmt: skip
@@ -91,7 +93,12 @@ def pdf(made: Figure) -> bytes:
 
 
 def drawn(made: Figure, *, name: str, caption: str, alternative: str) -> Drawn:
-    """Both formats of a finished figure, inside the block of `figure`."""
+    """Both formats of a finished figure, inside the block of `figure`.
+
+    It is laid out once for both, which takes longer than to draw it.
+    """
+    made.draw_without_rendering()
+    made.set_layout_engine("none")
     return Drawn(
         name=name,
         caption=caption,

@@ -9,8 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from analysis.assembled import beside
+from analysis.comparison import Comparison
+from analysis.latex_table import PREAMBLE
+from analysis.tabular import Table
+from mi2p.metrics import score
 from mi2p.plan import Plan, PlanRow
 from mi2p.spec import DataSpec, ModelSpec, TrainSpec, TrialSpec, UnitSpec
 from mi2p.store import Status, Store, trial_row
@@ -97,9 +103,40 @@ class Lab:
             }
             self.trial(spec, metrics, **environment)
 
+    def answer(self, row: PlanRow, rights: Sequence[Sequence[bool]]) -> None:
+        """A finished trial with predictions per entry, which says what examples it has right.
+
+        Examples are of two classes in turn; metrics are those of the predictions.
+        """
+        for spec, right in zip(row.specs, rights, strict=False):
+            labels = np.arange(len(right)) % 2
+            said = np.where(right, labels, 1 - labels)
+            probabilities = np.where(np.arange(2) == said[:, None], 0.75, 0.25)
+            self.trial(spec, score(probabilities, labels, multilabel=False))
+            kept = [
+                {
+                    "split": "test",
+                    "example_id": f"x{i}",
+                    "labels": [int(labels[i])],
+                    "probabilities": probabilities[i].tolist(),
+                }
+                for i in range(len(right))
+            ]
+            Store(self.results).write_predictions(spec.trial_id, kept)
+
     def on(self, dataset: str) -> Lab:
         """The same folder with trials on another data set."""
         return replace(self, dataset=dataset)
+
+
+UNTESTED = "No intervals, tests and verdicts: the predictions of these trials are not kept."
+"""The footnote of tables of hand-made trials, which have numbers alone."""
+
+
+def table_of(comparison: Comparison, results: Path, plan: Plan, *, tuned: bool = False) -> Table:
+    """The table of a plan on one data set, with the paper's numbers beside ours."""
+    (on,) = found = comparison.studied(results, plan, tuned=tuned)
+    return beside(comparison, found, on)
 
 
 @pytest.fixture
@@ -109,13 +146,13 @@ def lab(tmp_path: Path) -> Lab:
 
 @pytest.fixture
 def compiles(tmp_path: Path) -> Callable[[Path, str], None]:
-    """Asserts that a table compiles with booktabs alone and fits a page of this kind."""
+    """Asserts that a table compiles with its preamble alone and fits a page of this kind."""
     if shutil.which("pdflatex") is None:
         pytest.skip("pdflatex is not installed")
 
     def check(table: Path, page: str) -> None:
         paper = tmp_path / "paper.tex"
-        head = rf"{page}\usepackage{{booktabs}}\begin{{document}}"
+        head = rf"{page}{PREAMBLE}\begin{{document}}"
         paper.write_text(rf"{head}\input{{{table.resolve().as_posix()}}}\end{{document}}")
         ran = subprocess.run(
             ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", paper.name],

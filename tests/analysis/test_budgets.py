@@ -56,8 +56,10 @@ def test_the_table_of_a_plan_that_was_not_searched_has_no_columns_or_files_of_on
     lab: Any,
 ) -> None:
     paths = TABLE.write(lab.results, filled(lab))
-    assert [path.name for path in paths] == [f"table5-lab.{end}" for end in ("tex", "md", "csv")]
-    columns = paths[2].read_text(encoding="utf-8").splitlines()[0].split(",")
+    assert [path.name for path in paths] == [
+        f"table5-lab.{end}" for end in ("tex", "md", "html", "csv", "json")
+    ]
+    columns = paths[3].read_text(encoding="utf-8").splitlines()[0].split(",")
     assert columns[:5] == ["row", "label", "n", "want", "failed"]
     assert not set(columns) & set(budgets.COLUMNS)
     for path in paths:
@@ -173,7 +175,7 @@ def test_a_data_set_that_was_not_searched_says_so_beside_one_that_was(lab: Any) 
 def test_the_csv_file_has_the_search_of_each_row(lab: Any) -> None:
     plan = filled(lab)
     one = searched(plan.rows[CNN], tried=19, pruned=4, failed=2, best=2 / 3, first=None)
-    path = Path(TABLE.write(lab.results, with_rows(plan, {CNN: one}))[2])
+    path = Path(TABLE.write(lab.results, with_rows(plan, {CNN: one}))[3])
     first, second, *_ = csv.DictReader(path.read_text(encoding="utf-8").splitlines())
     assert {name: first[name] for name in budgets.COLUMNS} == {
         "study": SEARCHED.study,

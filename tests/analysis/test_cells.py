@@ -134,6 +134,33 @@ def test_rows_on_other_data_or_precision_are_not_compared(lab: Any, column: str)
         select(plan, load(lab.results))
 
 
+@pytest.mark.parametrize(
+    ("dataset", "values"),
+    [
+        ("crisismmd_task2", {"splits": "other"}),
+        ("crisismmd_task2", {"clean": "abavisani"}),
+        ("crisismmd_task2", {"fix_mojibake": True}),
+        ("mmimdb", {"text_field": "plot_first"}),
+        ("openclipart", {"limit": 96}),
+    ],
+)
+@pytest.mark.parametrize("within", [False, True])
+def test_other_examples_or_texts_are_refused_also_without_fingerprints(
+    lab: Any, dataset: str, values: dict[str, Any], within: bool
+) -> None:
+    plan = lab.on(dataset).plan()
+    row = plan.rows[0]
+    specs = [replace(spec, data=replace(spec.data, **values)) for spec in row.specs]
+    kept = row.specs[1:] if within else ()
+    odd = replace(row, specs=(*specs[: len(specs) - len(kept)], *kept))
+    plan = replace(plan, rows=(odd, *plan.rows[1:]))
+    for filled in plan.rows:
+        lab.fill(filled, [0.6] * 3, data_fingerprint=None)
+    rule = "may differ only in their seed" if within else "must be comparable"
+    with pytest.raises(ValueError, match=rf"{rule}, but .*data.{next(iter(values))} is "):
+        select(plan, load(lab.results))
+
+
 def test_a_row_on_several_data_sets_is_refused(lab: Any) -> None:
     plan = lab.plan()
     first, *others = plan.rows[0].specs

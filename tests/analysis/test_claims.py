@@ -39,11 +39,12 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_the_files(tmp_path: Path) -> None:
     paths = write(tmp_path, made(tmp_path))
     assert [path.name for path in paths] == [
-        f"claims-table3-crisismmd_task2.{end}" for end in ("tex", "md", "csv")
+        f"claims-table3-crisismmd_task2.{end}" for end in ("tex", "md", "html", "csv")
     ]
-    latex, markdown, table = (path.read_text(encoding="utf-8") for path in paths)
+    latex, markdown, page, table = (path.read_text(encoding="utf-8") for path in paths)
     assert "plans/table3-crisismmd_task2.json), written by analysis/claims.py" in latex
     assert latex.count(r"\begin{table*}") == 2
+    assert page.count("<figure") == 2
     rows = [line for line in markdown.splitlines() if line.startswith("| (2)")]
     assert rows == [rows[0]]
     assert [cell.strip() for cell in rows[0].split("|")[2:]] == [
@@ -73,8 +74,8 @@ def test_the_command_line(tmp_path: Path) -> None:
     ran = run(str(tmp_path))
     assert ran.returncode == 0, ran.stderr
     assert "| Claim " in ran.stdout
-    written = ran.stdout.split()[-3:]
-    assert [Path(path).suffix for path in written] == [".tex", ".md", ".csv"]
+    written = ran.stdout.split()[-4:]
+    assert [Path(path).suffix for path in written] == [".tex", ".md", ".html", ".csv"]
 
     other = replace(table, name="table4-other", table=4)
     other.write(tmp_path)

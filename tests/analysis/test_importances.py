@@ -71,7 +71,7 @@ def store(results: Path, name: str, count: int, uri: str | None = None) -> None:
 
 
 def test_the_table_says_what_was_used_and_what_was_left_out(tmp_path: Path) -> None:
-    tex, md, made = write(tmp_path, FOUND)
+    tex, md, _, made = write(tmp_path, FOUND)
     assert md == tmp_path / "tables" / f"{STEM}-fanova.md"
     assert md.read_text(encoding="utf-8") == MARKDOWN
     with made.open(encoding="utf-8") as file:
@@ -123,7 +123,7 @@ def test_a_command_writes_the_studies_that_match(
     assert "| train.lr " in shown.out and "- Left out: 1 pruned." in shown.out
     assert "4567cdef" not in shown.out
     assert "note: importances need at least 10 finished configurations" in shown.err
-    assert len(list((results / "tables").iterdir())) == 3
+    assert len(list((results / "tables").iterdir())) == 4
 
     with pytest.raises(SystemExit, match=r"error: importances need at least 10.* has 9"):
         main(["results", *given, "--study", "* bert *"])

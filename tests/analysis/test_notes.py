@@ -3,32 +3,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
-from analysis.cells import Cell, select
-from analysis.notes import footnotes, half_width, listing, resolution, resolutions, runs
+from analysis.cells import select
+from analysis.notes import footnotes, listing, runs
 from mi2p.plan import Plan
 from mi2p.spec import DataSpec, ModelSpec
 from mi2p.store import load
-
-
-def test_half_width() -> None:
-    # Wald at p = 0.91, n = 451: 1.96 * sqrt(0.91 * 0.09 / 451) = 0.0264; Wilson is near it.
-    assert half_width(0.91, 451) == pytest.approx(0.0264, abs=2e-4)
-    # At p = 1 Wilson's interval is (n / (n + z^2), 1), half of z^2 / (n + z^2) = 3.84 / 103.84.
-    assert half_width(1.0, 100) == pytest.approx(0.0185, abs=1e-4)
-
-
-def test_resolution_is_of_the_best_cell() -> None:
-    cells = [
-        Cell(seeds=(0,), values=(value,), trial_ids=("a",), want=1) for value in (0.5, 0.8, 0.6)
-    ]
-    empty = Cell(seeds=(), values=(), trial_ids=(), want=1)
-    # One of 400 is 0.25 points; Wilson at 0.8: 1.96 * sqrt(0.0004 + 0.000006) / 1.0096 = 0.0391.
-    note = resolution([*cells, empty], 400)
-    assert "One of 400 test examples is 0.25 points" in note
-    assert "(80.0)" in note
-    assert "3.9 points" in note
 
 
 def test_the_caption_says_seeds_and_what_the_deviation_is(lab: Any) -> None:
@@ -49,13 +28,6 @@ def test_the_caption_names_every_data_set(lab: Any) -> None:
         "One seed (0) on the test splits of openclipart and openclipart-tags (323 examples)."
     )
     assert listing(["a", "b", "c"]) == "a, b and c"
-
-
-def test_resolutions_in_short() -> None:
-    # As above: 0.0391; 1.96 * sqrt(0.25 / 10000) = 0.0098.
-    assert resolutions({"A": (0.8, 400), "B": (0.5, 10000)}).startswith(
-        "Binomial 95 % half-widths at the best accuracy, in points (Wilson): A 3.9, B 1.0: "
-    )
 
 
 def test_missing_failed_and_several_devices_are_told(lab: Any) -> None:

@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy import stats
 from sklearn.metrics import f1_score
 
-from analysis import pairs
-from analysis.pairs import Answers, Difference, answers, differences, holm
+from analysis import resampling
+from analysis.pairs import LEVEL, Difference, differences, holm, measured
+from analysis.resampling import Answers, answers
 
 
-def right(*by_seed: Sequence[int]) -> Answers:
-    """Single-label answers: a list of 0 and 1 for each seed from 0."""
-    hits = np.array(by_seed, np.float64).T
-    return Answers(seeds=tuple(range(len(by_seed))), hits=hits, sizes=np.ones_like(hits))
+def right(*by_seed: Sequence[int], seeds: Sequence[int] = ()) -> Answers:
+    """Single-label answers: a list of 0 and 1 for each seed, from 0 unless told otherwise."""
+    given = [np.eye(2)[1 - np.array(of, np.int64)] for of in by_seed]
+    labels = np.zeros(len(given[0]), np.int64)
+    return answers(seeds or range(len(given)), given, labels, multilabel=False)
 
 
-def one(ours: Answers, theirs: Answers) -> Difference:
-    return differences({"a": ours, "b": theirs}, [("a", "b")])["a", "b"]
+def hits(of: Answers) -> NDArray[np.float64]:
+    """(N, S): 1 where right."""
+    return 1 - of.wrong.T / 2
+
+
+def one(ours: Answers, theirs: Answers, *, metric: str = "accuracy") -> Difference:
+    return differences({"a": ours, "b": theirs}, [("a", "b")], metric)["a", "b"]
 
 
 def random_answers(
@@ -46,52 +55,45 @@ def test_a_difference_worked_by_hand() -> None:
     assert (low + high) / 2 == pytest.approx(1 / 8)
 
 
-def test_answers_of_one_label() -> None:
-    probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]], np.float32)
-    other = 1 - probabilities
-    made = answers([3, 5], [probabilities, other], np.array([0, 1, 1]), multilabel=False)
-    assert made.seeds == (3, 5)
-    assert made.hits.T.tolist() == [[1, 1, 0], [0, 0, 1]]
-    assert made.sizes.T.tolist() == [[1, 1, 1], [1, 1, 1]]
-
-
 def test_the_metric_of_several_labels_is_micro_f1() -> None:
     generator = np.random.default_rng(0)
     labels = generator.integers(0, 2, (50, 4))
     given = [generator.random((50, 4)).astype(np.float32) for _ in range(4)]
     made = [answers([0, 1], given[i : i + 2], labels, multilabel=True) for i in (0, 2)]
     expected = [f1_score(labels, p > 0.5, average="micro") for p in given]
-    found = one(*made)
+    found = one(*made, metric="micro_f1")
     assert found.mean == pytest.approx((sum(expected[:2]) - sum(expected[2:])) / 2)
     # On a resample it is scikit-learn's, too: the bootstrap of a ratio.
-    drawn = generator.integers(50, size=(4000, 50))
+    drawn = generator.integers(50, size=(400, 50))
     resampled = [
         (
             f1_score(labels[i], given[0][i] > 0.5, average="micro")
             - f1_score(labels[i], given[2][i] > 0.5, average="micro")
         )
-        for i in drawn[:400]
+        for i in drawn
     ]
     single = [answers([0], [given[i]], labels, multilabel=True) for i in (0, 2)]
-    assert one(*single).standard_error == pytest.approx(np.std(resampled, ddof=1), rel=0.1)
+    assert one(*single, metric="micro_f1").standard_error == pytest.approx(
+        np.std(resampled, ddof=1), rel=0.1
+    )
 
 
 def test_nothing_to_find_and_nothing_found_is_0() -> None:
     nothing = answers([0], [np.zeros((5, 2))], np.zeros((5, 2), np.int64), multilabel=True)
     assert f1_score(np.zeros((5, 2)), np.zeros((5, 2)), average="micro", zero_division=0) == 0
-    found = one(nothing, nothing)
+    found = one(nothing, nothing, metric="micro_f1")
     assert (found.mean, found.standard_error, found.p) == (0, 0, 1)
 
 
 def test_one_seed_is_a_paired_test() -> None:
     ours, theirs = (random_answers([p], 400, seed) for seed, p in enumerate((0.75, 0.70)))
     found = one(ours, theirs)
-    told = stats.ttest_rel(ours.hits[:, 0], theirs.hits[:, 0])
+    told = stats.ttest_rel(hits(ours)[:, 0], hits(theirs)[:, 0])
     assert found.freedom == pytest.approx(399)
     assert found.mean / found.standard_error == pytest.approx(told.statistic, rel=0.03)
     assert found.p == pytest.approx(told.pvalue, rel=0.15)
     same = stats.bootstrap(
-        (ours.hits[:, 0], theirs.hits[:, 0]),
+        (hits(ours)[:, 0], hits(theirs)[:, 0]),
         lambda a, b, axis: a.mean(axis) - b.mean(axis),
         paired=True,
         rng=np.random.default_rng(3),
@@ -100,7 +102,7 @@ def test_one_seed_is_a_paired_test() -> None:
     interval = same.confidence_interval
     assert found.interval == pytest.approx((interval.low, interval.high), abs=0.003)
     # McNemar's test, of the examples that only one has right, says the same.
-    only = (ours.hits > theirs.hits).sum(), (ours.hits < theirs.hits).sum()
+    only = (hits(ours) > hits(theirs)).sum(), (hits(ours) < hits(theirs)).sum()
     mcnemar = stats.chi2.sf((only[0] - only[1]) ** 2 / sum(only), 1)
     assert found.p == pytest.approx(mcnemar, rel=0.15)
 
@@ -109,12 +111,12 @@ def test_variances_of_examples_and_of_seeds_add_up() -> None:
     ours = random_answers([0.70, 0.75, 0.80], 300, 1)
     theirs = random_answers([0.60, 0.64, 0.62], 300, 2)
     found = one(ours, theirs)
-    of_examples = (ours.hits - theirs.hits).mean(1).var() / 300
-    seeds = [a.hits.mean(0).var(ddof=1) for a in (ours, theirs)]
+    of_examples = (hits(ours) - hits(theirs)).mean(1).var() / 300
+    seeds = [hits(a).mean(0).var(ddof=1) for a in (ours, theirs)]
     # Around its mean over seeds, an answer varies by chance and by the quality of its seed, which
     # is the same on every resample and taken off.
     by_chance = [
-        np.mean([(a.hits[:, i] - a.hits.mean(1)).var() / 300 * 3 / 2 for i in range(3)])
+        np.mean([(hits(a)[:, i] - hits(a).mean(1)).var() / 300 * 3 / 2 for i in range(3)])
         for a in (ours, theirs)
     ]
     assert seeds[1] > seeds[0]
@@ -135,22 +137,22 @@ def test_seeds_that_agree_by_chance_are_taken_to_deviate_as_usual() -> None:
     # All seeds of a method agree on every example, so that nothing is by chance.
     steady, other = ([1, 0, 1, 0] * 50,) * 2, ([1, 1, 0, 0] * 50,) * 2
     methods = {"a": right(*steady), "b": right(*other)}
-    alone = differences(methods, [("a", "b")])["a", "b"]
+    alone = differences(methods, [("a", "b")], "accuracy")["a", "b"]
     # Each of three others has one better seed: the median of five variances is 0.02, that of a
     # variance with one degree of freedom 0.455 times what is estimated.
     for key in "cde":
         methods[key] = right([1, 0] * 100, [1, 0] * 60 + [1] * 80)
-    found = differences(methods, [("a", "b")])["a", "b"]
+    found = differences(methods, [("a", "b")], "accuracy")["a", "b"]
     grown = found.standard_error**2 - alone.standard_error**2
     assert grown == pytest.approx(2 * (0.02 / 0.4549) / 2, rel=1e-3)
     # Also a pair that has but one seed in common.
     methods["a"] = right(steady[0])
-    single = differences(methods, [("a", "b")])["a", "b"]
+    single = differences(methods, [("a", "b")], "accuracy")["a", "b"]
     assert single.standard_error**2 > 2 * 0.02 / 0.4549
 
 
 def test_answers_of_several_seeds_to_an_example_are_not_several_examples() -> None:
-    (ours,), (theirs,) = (random_answers([p], 200, s).hits.T for s, p in ((1, 0.7), (2, 0.6)))
+    (ours,), (theirs,) = (hits(random_answers([p], 200, s)).T for s, p in ((1, 0.7), (2, 0.6)))
     alone = one(right(ours), right(theirs))
     copied = one(right(ours, ours, ours), right(theirs, theirs, theirs))
     assert copied.standard_error == pytest.approx(alone.standard_error)
@@ -173,33 +175,34 @@ def test_methods_that_differ_by_their_seeds_are_not_told_apart() -> None:
         for seed, accuracy in ((1, [0.70, 0.76, 0.72]), (2, [0.69, 0.74, 0.67]))
     )
     # As if these six models were all there is, the difference is clear.
-    told = stats.ttest_rel(ours.hits.mean(1), theirs.hits.mean(1))
+    told = stats.ttest_rel(hits(ours).mean(1), hits(theirs).mean(1))
     assert told.pvalue < 1e-6
     assert one(ours, theirs).p > 0.2
 
 
 def test_only_seeds_that_both_have_and_only_methods_that_are_there() -> None:
     ours = random_answers([0.7, 0.9, 0.8], 100, 1)
-    theirs = random_answers([0.6, 0.5], 100, 2)
-    theirs = Answers(seeds=(2, 0), hits=theirs.hits, sizes=theirs.sizes)
-    strange = Answers(seeds=(9,), hits=theirs.hits[:, :1], sizes=theirs.sizes[:, :1])
+    theirs = replace(random_answers([0.6, 0.5], 100, 2), seeds=(2, 0))
+    strange = replace(random_answers([0.6], 100, 2), seeds=(9,))
     methods = {"a": ours, "b": theirs, "c": strange}
-    found = differences(methods, [("a", "b"), ("a", "c"), ("a", "nobody"), ("nobody", "b")])
+    asked = [("a", "b"), ("a", "c"), ("a", "nobody"), ("nobody", "b")]
+    found = differences(methods, asked, "accuracy")
     assert list(found) == [("a", "b")]
     assert found["a", "b"].seeds == (0, 2)
-    expected = (ours.hits[:, 0] - theirs.hits[:, 1] + ours.hits[:, 2] - theirs.hits[:, 0]).mean()
-    assert found["a", "b"].mean == pytest.approx(expected / 2)
-    assert differences({}, [("a", "b")]) == {}
+    expected = (hits(ours)[:, [0, 2]] - hits(theirs)[:, [1, 0]]).mean()
+    assert found["a", "b"].mean == pytest.approx(expected)
+    assert differences({}, [("a", "b")], "accuracy") == {}
+    assert measured({}, ["accuracy"]) == {}
 
 
 def test_the_order_of_methods_and_how_resamples_are_drawn_change_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     methods = {key: random_answers([0.7, 0.7], 90, seed) for seed, key in enumerate("abc")}
-    first = differences(methods, [("a", "b")])
-    assert differences(methods, [("a", "b")]) == first
-    monkeypatch.setattr(pairs, "CHUNK", 1000)  # resamples drawn 11 at a time
-    again = differences({key: methods[key] for key in "cba"}, [("c", "a"), ("a", "b")])
+    first = differences(methods, [("a", "b")], "accuracy")
+    assert differences(methods, [("a", "b")], "accuracy") == first
+    monkeypatch.setattr(resampling, "CHUNK", 1000)  # resamples drawn 11 at a time
+    again = differences({key: methods[key] for key in "cba"}, [("c", "a"), ("a", "b")], "accuracy")
     assert again["a", "b"].standard_error == pytest.approx(first["a", "b"].standard_error)
 
 
@@ -239,29 +242,27 @@ def simulated(table: int, luck: float, gain: float = 0.0, collapsed: str = "") -
         if key == collapsed:
             made[0] = generator.random(439) < 0.1
         methods[key] = right(*made)
-    return list(differences(methods, PAIRS).values())
+    of = measured(methods, ["accuracy"], resamples=300)["accuracy"]
+    return [found for pair in PAIRS if (found := of.difference(*pair)) is not None]
 
 
 def told_apart(tables: int, **options: Any) -> float:
     """Of pairs that have no collapsed method, how many."""
     found = [simulated(table, **options) for table in range(tables)]
-    kept = [one.p < pairs.LEVEL for of_table in found for one in of_table[:-1]]
+    kept = [one.p < LEVEL for of_table in found for one in of_table[:-1]]
     return sum(kept) / len(kept)
 
 
 # Deviations of 0, 0.9 and 3 points between seeds.
+@pytest.mark.slow
 @pytest.mark.parametrize("luck", [0.0, 0.03, 0.1])
 @pytest.mark.parametrize("collapsed", ["", KEYS[-1]])
 def test_of_equal_methods_a_few_pairs_in_a_hundred_are_told_apart(
-    luck: float, collapsed: str, monkeypatch: pytest.MonkeyPatch
+    luck: float, collapsed: str
 ) -> None:
-    monkeypatch.setattr(pairs, "RESAMPLES", 300)
     assert 0.012 < told_apart(60, luck=luck, collapsed=collapsed) < 0.06
 
 
 @pytest.mark.parametrize("collapsed", ["", KEYS[-1]])
-def test_a_gain_of_six_points_is_mostly_found(
-    collapsed: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pairs, "RESAMPLES", 300)
+def test_a_gain_of_six_points_is_mostly_found(collapsed: str) -> None:
     assert told_apart(15, luck=0.03, gain=0.06, collapsed=collapsed) > 0.75

@@ -78,14 +78,14 @@ def test_thresholds_that_were_not_tuned_leave_a_cell_short(lab: Any) -> None:
     for spec, tuned in zip(made.rows[0].specs, ({"micro_f1_tuned": 0.7}, {}), strict=True):
         lab.trial(spec, {"macro_f1": 0.5, "micro_f1": 0.6, "macro_f1_tuned": 0.6} | tuned)
     (part,) = parts(made, load(lab.results), {}, {}, tuned=True)
-    cells = part.cells(part.rows[0])
-    assert cells["macro_f1_tuned"].values == (0.6, 0.6)
-    assert cells["micro_f1_tuned"].values == (0.7,)
-    assert (cells["micro_f1_tuned"].n, cells["micro_f1_tuned"].want) == (1, 2)
+    assert part.cell(part.rows[0], "macro_f1_tuned").values == (0.6, 0.6)
+    micro = part.cell(part.rows[0], "micro_f1_tuned")
+    assert micro.values == (0.7,)
+    assert (micro.n, micro.want) == (1, 2)
     lab.trial(made.rows[0].specs[0], {"micro_f1": 0.6})
     (part,) = parts(made, load(lab.results), {}, {}, tuned=True)
     with pytest.raises(ValueError, match="must have test/macro_f1"):
-        part.cells(part.rows[0])
+        part.cell(part.rows[0], "macro_f1")
 
 
 def test_a_plan_without_any_finished_trial_is_refused(tmp_path: Path) -> None:

@@ -47,9 +47,9 @@ def finished(lab: Any, **kept: Sequence[int]) -> list[Any]:
 def test_what_is_right_by_seed(lab: Any) -> None:
     rows = finished(lab, cnn0=[0, 1, 1], cnn1=[1, 1, 0], bert0=[0, 0, 0], bert1=[1, 1, 1])
     found = of_rows(lab.results, rows, multilabel=False)
-    assert {key: answers.hits.T.tolist() for key, answers in found.items()} == {
-        "cnn": [[1, 1, 1], [0, 1, 0]],
-        "bert": [[1, 0, 0], [0, 1, 1]],
+    assert {key: answers.wrong.tolist() for key, answers in found.items()} == {
+        "cnn": [[0, 0, 0], [2, 0, 2]],
+        "bert": [[0, 2, 2], [2, 0, 0]],
     }
     assert found["cnn"].seeds == (0, 1)
 
@@ -68,9 +68,9 @@ def test_a_trial_without_predictions_and_one_that_failed_are_left_out(lab: Any) 
 def test_examples_are_matched_by_their_ids(lab: Any) -> None:
     rows = finished(lab, cnn0=[0, 1, 1], bert0=[0, 0, 1])
     bert = rows[1].finished["trial_id"][0]
-    before = of_rows(lab.results, rows, multilabel=False)["bert"].hits
+    before = of_rows(lab.results, rows, multilabel=False)["bert"].wrong
     keep(lab, bert, [0, 0, 1], [0, 1, 1], order=(2, 0, 1))
-    assert of_rows(lab.results, rows, multilabel=False)["bert"].hits.tolist() == before.tolist()
+    assert of_rows(lab.results, rows, multilabel=False)["bert"].wrong.tolist() == before.tolist()
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,9 @@ from mi2p.model_spec import LATE_FUSIONS
 from mi2p.options import SEARCH_SEED
 from mi2p.plan import Plan, PlanRow, Searched
 from mi2p.spec import TrialSpec
-from mi2p.store import Store, load, trial_row
+from mi2p.store import Store, trial_row
 from sweeps.search import Options, plan
-from tests.analysis.conftest import ENVIRONMENT
+from tests.analysis.conftest import ENVIRONMENT, table_of
 
 ROOT = Path(__file__).resolve().parents[2]
 CNN, ME_CNN, BERT, ME_BERT, FUSION, ME_FUSION = range(6)
@@ -73,7 +73,7 @@ def full(lab: Any, **options: Any) -> Plan:
 
 
 def made(lab: Any, table: Plan) -> Table:
-    return TABLE.table(table, load(lab.results), printed=TABLE.paper(*table.datasets))
+    return table_of(TABLE, lab.results, table)
 
 
 def test_the_paper_has_no_such_numbers(lab: Any) -> None:
@@ -111,11 +111,11 @@ def test_without_a_search_nothing_is_said_of_one(lab: Any) -> None:
 
 def test_the_files_and_the_choices_beside_them(lab: Any) -> None:
     paths = TABLE.write(lab.results, full(lab))
-    ends = ("tex", "md", "csv")
-    names = [f"{NAME}.{end}" for end in ends] + [f"{NAME}-search.{end}" for end in ends]
+    ends = ("tex", "md", "html", "csv")
+    names = [f"{NAME}.{end}" for end in (*ends, "json")] + [f"{NAME}-search.{end}" for end in ends]
     assert [path.name for path in paths] == names
     assert "written by analysis/search_table.py" in paths[0].read_text(encoding="utf-8")
-    lines = paths[4].read_text(encoding="utf-8").splitlines()
+    lines = paths[6].read_text(encoding="utf-8").splitlines()
     (line,) = [line for line in lines if line.startswith("| Late fusion ")]
     assert "fusion concat" in line
 
@@ -141,4 +141,4 @@ def test_the_latex_compiles_with_booktabs_alone_and_fits(
     page = r"\documentclass[twocolumn]{article}\textwidth 6.875in"
     paths = TABLE.write(lab.results, full(lab))
     compiles(paths[0], page)
-    compiles(paths[3], page)
+    compiles(paths[5], page)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.seeds import Seeds, Variance, of_mean, spread, usual
+from analysis.seeds import Seeds, Variance, added, of_mean, spread, usual
 
 
 def seeds(value: float, freedom: int = 2, by_chance: float = 0.0) -> Seeds:
@@ -77,3 +77,17 @@ def test_the_larger_variance_counts_less_what_is_by_chance() -> None:
     # The noise of the difference stays that of the larger variance: 2 v^2 / freedom.
     left = of_mean(seeds(1.0, by_chance=0.5), pool, 1)
     assert 2 * left.value**2 / left.freedom == pytest.approx(2 * pool.value**2 / pool.freedom)
+
+
+def test_variances_are_added_as_in_welchs_test() -> None:
+    random = np.random.default_rng(3)
+    ours, theirs = random.normal(0, 1, 7), random.normal(1, 3, 12)
+    terms = [Variance(of.var(ddof=1) / len(of), len(of) - 1) for of in (ours, theirs)]
+    total = added(terms)
+    told = stats.ttest_ind(ours, theirs, equal_var=False)
+    assert total.freedom == pytest.approx(told.df)
+    mean, interval = ours.mean() - theirs.mean(), told.confidence_interval(0.95)
+    half = total.half_width(0.05)
+    assert (mean - half, mean + half) == pytest.approx((interval.low, interval.high))
+    assert added([Variance(0.0, 0), Variance(2.0, 5)]) == (2.0, 5)
+    assert added([]) == (0.0, math.inf)

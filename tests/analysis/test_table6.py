@@ -14,8 +14,8 @@ import pytest
 from analysis.table6 import TABLE
 from analysis.tabular import MINUS, Table
 from mi2p.plan import Plan
-from mi2p.store import load
 from sweeps.ablation_backbones import Options, plan
+from tests.analysis.conftest import UNTESTED, table_of
 
 ROOT = Path(__file__).resolve().parents[2]
 RESNET, ME_RESNET, XLNET, ME_XLNET, CLIP_TEXT, ME_CLIP_TEXT, CLIP_IMAGE, ME_CLIP_IMAGE = range(8)
@@ -32,7 +32,7 @@ def full(lab: Any, dataset: str = "crisismmd_task2", **options: Any) -> Plan:
 
 
 def made(lab: Any, table: Plan) -> Table:
-    return TABLE.table(table, load(lab.results), printed=TABLE.paper(*table.datasets))
+    return table_of(TABLE, lab.results, table)
 
 
 def test_the_papers_numbers_stand_beside_ours(lab: Any) -> None:
@@ -52,6 +52,7 @@ def test_the_papers_numbers_stand_beside_ours(lab: Any) -> None:
     }
     assert {i: row.cells[2:8:2] for i, row in enumerate(table.rows)} == printed
     assert table.footnotes == (
+        UNTESTED,
         "paper: as printed there, without deviation or number of runs; --: it has no such row.",
     )
 
@@ -95,12 +96,14 @@ def test_rows_that_read_less_text_are_told(lab: Any) -> None:
     assert made(lab, table).footnotes == (
         f"Texts are cut at 512 word pieces, but at 77 in {text}, {expanded} "
         "(their encoders take no more).",
+        UNTESTED,
     )
 
 
 def test_tiny_random_backbones_are_told(lab: Any) -> None:
     table = full(lab, "openclipart", smoke=True)
-    (note,) = made(lab, table).footnotes
+    note, untested = made(lab, table).footnotes
+    assert untested == UNTESTED
     titles = [table.rows[i].label for i in (RESNET, XLNET, CLIP_TEXT, CLIP_IMAGE)]
     assert note == (
         f"Not pretrained: {', '.join(titles)}. Rows with them only show that the path works, "
@@ -120,11 +123,14 @@ def test_the_command_line(lab: Any) -> None:
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
-    names = [f"results/tables/table6-crisismmd_task2.{end}" for end in ("tex", "md", "csv")]
+    names = [
+        f"results/tables/table6-crisismmd_task2.{end}"
+        for end in ("tex", "md", "html", "csv", "json")
+    ]
     assert ran.stdout.split() == names
     written = lab.results.parent / names[0]
     assert "written by analysis/table6.py" in written.read_text(encoding="utf-8")
-    with (lab.results.parent / names[2]).open(encoding="utf-8") as file:
+    with (lab.results.parent / names[3]).open(encoding="utf-8") as file:
         records = list(csv.DictReader(file))
     assert records[ME_RESNET]["row"] == "me-resnet50"
     assert float(records[ME_RESNET]["accuracy_paper"]) == 91.4

@@ -11,9 +11,9 @@ from analysis.tabular import (
     Row,
     Table,
     number,
+    parsed,
     records_csv,
     to_csv,
-    to_latex,
     to_markdown,
 )
 
@@ -50,35 +50,42 @@ def test_a_signed_number_never_prints_minus_zero() -> None:
     assert number(-0.0001, None, n=1, want=1, signed=True) == "+0.0"
 
 
-def test_latex() -> None:
-    assert (
-        to_latex(TABLE)
-        == r"""% plan
-\begin{table*}[t]
-\centering
-\setlength{\belowcaptionskip}{6pt}
-\caption{90 \% of a\_b}
-\label{tab:a-b}
-\small
-\setlength{\tabcolsep}{3pt}
-\begin{tabular}{lc}
-\toprule
-Model \& more & Acc (\%) \\
-\midrule
-A + MI2P\{1-4\} & $83.4 \pm 0.5$ \\
-B\textbar{}b & $-3.1 \pm 0.8$ {\scriptsize (2/3)} \\
-% trials: 1 2
-\midrule
-{[}C] & -- \\
-\bottomrule
-\end{tabular}
-\par\smallskip
-{\footnotesize\raggedright
-$\pm$3 points, 100 \%\par
-}
-\end{table*}
-"""
-    )
+def test_a_mark_stands_last() -> None:
+    assert number(0.031, 0.008, n=2, want=3, signed=True, mark="†") == "+3.1 ± 0.8 (2/3) †"
+    assert number(None, None, n=0, want=3, mark="†") == "--"
+
+
+@pytest.mark.parametrize(
+    ("cell", "parts"),
+    [
+        ("83.4", ("83.4", "", "", "")),
+        ("83.4 ± 0.5", ("83.4", "0.5", "", "")),
+        (f"{MINUS}3.1 ± 12.8 (2/3) †", (f"{MINUS}3.1", "12.8", "(2/3)", "†")),
+        ("81.6 ∈", ("81.6", "", "", "∈")),
+        ("+3.1 (1/3)", ("+3.1", "", "(1/3)", "")),
+        ("58,131", ("58,131", "", "", "")),
+        ("0", ("0", "", "", "")),
+    ],
+)
+def test_numbers_are_found_with_their_parts(cell: str, parts: tuple[str, ...]) -> None:
+    found = parsed(cell)
+    assert found is not None
+    assert (found.mean, found.spread, found.count, found.mark) == parts
+    assert " ".join([found.head, *found.tail]) == cell
+
+
+@pytest.mark.parametrize(
+    "cell", ["", "--", "1/0/1", "20 (3 pruned)", "6e-07", "83.4 ±", "1,2", "3.5e-5", "83.4 x"]
+)
+def test_other_cells_are_text(cell: str) -> None:
+    assert parsed(cell) is None
+
+
+def test_bold_in_markdown_is_of_the_number_alone() -> None:
+    cells = ("A", "83.4 ± 0.5 (2/3)", "--", "")
+    row = Row(cells=cells, bold=frozenset((0, 1, 3)))
+    table = Table(caption="c", label="l", heads=("a", "b", "c", "d"), groups=((row,),))
+    assert to_markdown(table).splitlines()[-1] == "| **A** | **83.4 ± 0.5** (2/3) |  -- |     |"
 
 
 def test_markdown() -> None:
@@ -102,36 +109,8 @@ def test_csv_has_numbers_and_nothing_for_what_is_missing() -> None:
     assert [row["row"] for row in csv.DictReader(io.StringIO(text))] == ["a", "b", "c"]
 
 
-def test_latex_of_several_data_sets_is_narrow() -> None:
-    rows = (
-        Row(cells=("A", "83.4 ± 0.5", f"{MINUS}3.1 ± 10.8 (2/3)", "--")),
-        Row(cells=("B", "83.4", "3.1 (1/3)", "1.0")),
-    )
-    table = replace(
-        TABLE,
-        heads=("Method", "Acc", "M-F1", "Acc"),
-        groups=(rows,),
-        spans=(("Task_1", 2), ("Task 2", 1)),
-        stacked=True,
-        size="footnotesize",
-    )
-    lines = to_latex(table).splitlines()
-    at = lines.index(r"\toprule")
-    assert lines[at + 1 : at + 7] == [
-        r"& \multicolumn{2}{c}{Task\_1} & \multicolumn{1}{c}{Task 2} \\",
-        r"\cmidrule(lr){2-3} \cmidrule(lr){4-4}",
-        r"Method & Acc & M-F1 & Acc \\",
-        r"\midrule",
-        r"A & $83.4_{\pm 0.5}$ & $-3.1_{\pm 10.8}^{(2/3)}$ & -- \\",
-        r"B & $83.4$ & $3.1^{(1/3)}$ & $1.0$ \\",
-    ]
-    assert r"\footnotesize" in lines
-
-
 def test_groups_with_titles() -> None:
     table = replace(TABLE, titles=("First 1 %", "Second"), footnotes=())
-    latex = to_latex(table)
-    assert "\\midrule\n\\multicolumn{2}{l}{\\textit{First 1 \\%}} \\\\\nA +" in latex
     assert to_markdown(table) == (
         "90 % of a_b\n"
         "\n"
@@ -156,7 +135,6 @@ def test_records_may_have_other_columns() -> None:
 
 def test_a_line_break_cannot_leave_a_cell() -> None:
     broken = replace(TABLE, groups=((Row(cells=("a\nb", "1.0"), comment="x\n\\evil"),),))
-    assert "a b & $1.0$ \\\\\n% x \\evil\n" in to_latex(broken)
     assert "| a b " in to_markdown(broken)
 
 

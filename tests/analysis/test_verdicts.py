@@ -13,7 +13,7 @@ from analysis.observations import Observed
 from analysis.pairs import Difference
 from analysis.part import parts
 from analysis.tabular import MINUS
-from analysis.verdicts import csv_text, latex, markdown, pairs, summary
+from analysis.verdicts import pairs, summary, texts
 from mi2p.plan import Plan
 from mi2p.store import load
 from sweeps.compare_crisismmd import Options, plan
@@ -128,11 +128,13 @@ def test_claims_that_are_open_say_so(made: tuple[Plan, Observed]) -> None:
 
 def test_texts(made: tuple[Plan, Observed]) -> None:
     plan_, observed = made
-    text = markdown(plan_, [observed])
+    made_of = texts(plan_, [observed])
+    text = made_of["md"]
     assert "\n### CrisisMMD (Task 2)\n" in text
     assert "\n**(3) Fusions**\n" in text
-    assert r"\multicolumn{6}{l}{\textit{(3) Fusions}}" in latex(plan_, [observed])
-    first, second, third = csv.DictReader(csv_text([observed]).splitlines())
+    assert r"\multicolumn{6}{l}{\textit{(3) Fusions}}" in made_of["tex"]
+    assert '<th colspan="6" scope="rowgroup">(3) Fusions</th>' in made_of["html"]
+    first, second, third = csv.DictReader(made_of["csv"].splitlines())
     assert (first["difference"], first["verdict"]) == ("10.0", "holds")
     assert (second["seeds"], second["metric"], second["num_test"]) == ("1", "accuracy", "30")
     assert (third["p"], third["verdict"], third["claim_verdict"]) == ("", "", "")
