@@ -219,6 +219,7 @@ def _places(
             gpus=request.gpus,
             accelerator=request.accelerator,
             checkpoint_activations=options.checkpoint_activations,
+            keep_weights=options.keep_weights,
         )
         runtime = places.runtime()
         prepare_stores(console, models[name], runtime, results=results, make=make_store)

@@ -117,6 +117,8 @@ class SweepOptions(DataOptions):
     """Examples at a time, of a batch: less memory, other BatchNorm statistics. None: all."""
     checkpoint_activations: bool = False
     """Compute activations twice instead of keeping them: less memory, the same results."""
+    keep_weights: bool = False
+    """Keep what trials learnt in weights/ of --results, as sweeps/attention_maps.py reads it."""
 
     def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:

@@ -2,7 +2,7 @@
 the driver copies them into its results folder, which then looks as if trials had written there.
 
     trials/<id>.parquet  predictions/<id>.parquet  epochs/<id>.parquet  errors/<id>.txt
-                                              as in a results folder, see mi2p/store.py
+    weights/<id>.pt                           as in a results folder, see mi2p/store.py
     checkpoints/<id>/                         see mi2p/checkpoint_sync.py
     tensorboard/<id>/<folder>/<file>          curves; by id, so that one listing finds a trial's
     claims/<id>                               see mi2p/lease.py
@@ -28,7 +28,10 @@ from mi2p.files import write_whole
 from mi2p.lease import Lease
 from mi2p.store import Store
 
-BESIDE_ROWS = (("predictions", ".parquet"), ("epochs", ".parquet"), ("errors", ".txt"))
+BESIDE_ROWS = (
+    *(("predictions", ".parquet"), ("epochs", ".parquet")),
+    *(("weights", ".pt"), ("errors", ".txt")),
+)
 """Folders of what a trial leaves beside its row, and how its files' names end."""
 THREADS = 16
 """Trials that are copied at a time: an object store answers each request slowly, but many."""

@@ -3,6 +3,7 @@
     results/trials/<trial_id>.parquet        one row: spec, status, metrics, environment
     results/epochs/<trial_id>.parquet        a row per epoch
     results/predictions/<trial_id>.parquet   a row per example of val (and test when confirming)
+    results/weights/<trial_id>.pt            what was trained, at the best epoch, where it is kept
     results/index/                           a cache of the first two, which may be deleted
 
 Every file is written to a temporary name and renamed, with one fixed schema per folder, so that
@@ -170,6 +171,10 @@ class Store:
         """Where a trial keeps its checkpoints until its row is written."""
         return self.folder / "checkpoints" / trial_id
 
+    def weights(self, trial_id: str) -> Path:
+        """Where the trained weights of a finished trial are, if they are kept."""
+        return self._path("weights", trial_id)
+
     def forget(self, trial_id: str) -> None:
         """Delete what is kept of a trial until its row is there: checkpoints, and its record."""
         shutil.rmtree(self.checkpoints(trial_id), ignore_errors=True)
@@ -234,7 +239,7 @@ class Store:
         predictions. `FileExistsError`, before anything is moved, if `folder` has such a file.
         """
         moves = {}
-        for kind in ("trials", "predictions", "epochs"):
+        for kind in ("trials", "predictions", "epochs", "weights"):
             source, target = self._path(kind, trial_id), Store(folder)._path(kind, trial_id)
             if source.exists():
                 if target.exists():
@@ -245,7 +250,7 @@ class Store:
             source.rename(target)
 
     def _path(self, kind: str, trial_id: str) -> Path:
-        return self.folder / kind / f"{trial_id}.parquet"
+        return self.folder / kind / f"{trial_id}.{'pt' if kind == 'weights' else 'parquet'}"
 
 
 def load(folder: str | Path) -> pd.DataFrame:

@@ -46,6 +46,8 @@ class Places:
     """That each trial was given, of which those of a test may be pretended ones."""
     accelerator: str | None = None
     checkpoint_activations: bool = False
+    keep_weights: bool = False
+    """Whether a finished trial of a table leaves the weights of its best epoch."""
     prepared: Sequence[Sequence[str]] = ()
     """Labels and names of the stores that the sweep has made."""
 
@@ -135,6 +137,10 @@ def _train(
     try:
         outcome = _fit(spec, places, store.checkpoints(spec.trial_id), on_epoch)
         curves.close()
+        if places.keep_weights and spec.stage == "confirm":
+            from mi2p.kept_weights import keep_best
+
+            keep_best(store, spec.trial_id, outcome.best_epoch)
         _write(store, spec, outcome)
     except Exception as error:
         if of_storage(error) or isinstance(error, RayError | LeaseLostError):

@@ -76,6 +76,7 @@ CHANGED: dict[str, Any] = {
     "max_concurrent": 2,
     "gpus_per_trial": 0.5,
     "checkpoint_activations": True,
+    "keep_weights": True,
     # What is left out.
     **{"rows": ("cnn",), "force": ("cnn",), "yes": True, "search": 3, "time_budget": "1h"},
 }
@@ -124,7 +125,7 @@ def test_options_are_told_where_they_differ_and_quoted() -> None:
         "--seeds 3 7 --data 'my data/it'\"'\"'s' --cache '$SCRATCH/cache' --image-size 384 "
         "--max-tokens 24 --augment crop_flip --on-bad-image skip --features float16 "
         "--gpus-per-trial 0.5 --max-concurrent 2 --epochs 9 --micro-batch 8 "
-        "--checkpoint-activations"
+        "--checkpoint-activations --keep-weights"
     )
 
 

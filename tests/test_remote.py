@@ -18,6 +18,7 @@ from pyarrow.fs import FileSystem
 
 from mi2p.bucket import Bucket
 from mi2p.failures import record_error
+from mi2p.files import write_whole
 from mi2p.lease import Lease, LeaseLostError
 from mi2p.remote import Remote, RemoteTrial
 from mi2p.spec import TrialSpec
@@ -41,6 +42,7 @@ def leave(store: Store, spec: TrialSpec = SPEC, *, error: str | None = None) -> 
         record_error(store, spec, error, {})
         return
     store.write_predictions(trial_id, [PREDICTION])
+    write_whole(store.weights(trial_id), "weights")
     store.write_trial(trial_row(spec, status="done", metrics={"val/accuracy": 0.75}))
 
 

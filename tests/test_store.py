@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mi2p import __version__, loading
+from mi2p.files import write_whole
 from mi2p.spec import DataSpec, ModelSpec, TrainSpec, TrialSpec, UnitSpec
 from mi2p.store import (
     TRIAL_SCHEMA,
@@ -279,6 +280,7 @@ def all_of(store: Store, *specs: TrialSpec) -> dict[str, bytes]:
     for spec in specs:
         store.write_predictions(spec.trial_id, [{"split": "val", "example_id": "a"}])
         store.write_epochs(spec.trial_id, [{"epoch": 1, "train/loss": 0.5}])
+        write_whole(store.weights(spec.trial_id), "weights")
         store.write_trial(done(spec))
     return files(store.folder)
 
@@ -289,7 +291,7 @@ def test_a_trial_is_set_aside_with_all_that_it_left(tmp_path: Path) -> None:
     store.set_aside(CNN.trial_id, aside)
     assert store.trial(CNN.trial_id) is None
     moved = {name for name in before if CNN.trial_id in name}
-    assert len(moved) == 3
+    assert len(moved) == 4
     assert files(aside) == {name: before[name] for name in moved}
     assert files(tmp_path / "results") == {
         (f"replaced/then/{name}" if name in moved else name): before[name] for name in before
@@ -298,10 +300,10 @@ def test_a_trial_is_set_aside_with_all_that_it_left(tmp_path: Path) -> None:
     assert load(aside)["trial_id"].tolist() == [CNN.trial_id]
     assert load(store.folder)["trial_id"].tolist() == [ME_CNN.trial_id]
     store.set_aside(CNN.trial_id, aside)  # nothing is left
-    assert len(files(aside)) == 3
+    assert len(files(aside)) == 4
 
 
-@pytest.mark.parametrize("moves", [0, 1, 2])
+@pytest.mark.parametrize("moves", [0, 1, 2, 3])
 def test_a_trial_that_was_half_set_aside_has_no_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves: int
 ) -> None:
