@@ -58,7 +58,7 @@ OPTIONS = (
     Option(title="Batch size", value=lambda s: s.train.batch_size, matters=_trained),
     Option(
         title="Most examples of a forward pass",
-        value=lambda s: s.train.micro_batch or s.train.batch_size,
+        value=lambda s: s.train.micro_batch or "the batch",
         matters=_trained,
     ),
     Option(

@@ -234,11 +234,12 @@ def _table(plan: Planned) -> list[str]:
         lines.append(f"{seeds:>13}  {100 * step.power:3.0f} %  {100 * step.resolvable:.1f}")
     if not plan.pilot.floor:
         most = outlook(replace(plan.pilot, floor=plan.pilot.ceiling), math.inf)
+        points = 100 * most.resolvable(plan.power)
         lines += [
             "",
             "The pilot shows no noise of the test examples beyond chance answers of single "
-            "trials, and none is planned for. It may be as large as all that the pilot shows: then "
-            f"{100 * most.resolvable(plan.power):.1f} points are found with any number of seeds.",
+            "trials, and none is planned for. It may be as large as all that the pilot shows: "
+            f"then {points:.1f} points are found with any number of seeds.",
         ]
     return lines
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,18 @@ def test_the_same_results_give_the_same_bytes(lab: Any) -> None:
     first = {path: path.read_bytes() for one in write_all(results) for path in one.paths}
     again = {path: path.read_bytes() for one in write_all(results) for path in one.paths}
     assert again == first
+
+
+@pytest.mark.slow
+def test_the_latex_of_every_table_compiles_and_fits(
+    lab: Any, compiles: Callable[[Path, str], None]
+) -> None:
+    results = folder(lab.on("crisismmd_task2"))
+    page = r"\documentclass[twocolumn]{article}\textwidth 6.875in"
+    written = [path for one in write_all(results) for path in one.paths if path.suffix == ".tex"]
+    assert len(written) == 4
+    for path in written:
+        compiles(path, page)
 
 
 def test_a_folder_without_plans_has_no_tables(tmp_path: Path) -> None:
