@@ -1,1 +1,1 @@
-"""Figures as PNG. Nothing outside this package imports matplotlib."""
+"""Figures as PDF and PNG. Nothing outside this package imports matplotlib."""

@@ -24,7 +24,7 @@ def write(results: Path, plan: Plan, only: Sequence[str] = ()) -> tuple[list[Pat
         try:
             for drawn in draw(results, plan):
                 paths += drawn.write(results / "figures")
-        except (FileNotFoundError, ValueError) as error:
+        except (OSError, ValueError) as error:  # a damaged file is either
             errors.append(f"{name} of {plan.name}: {error}")
     return paths, errors
 

@@ -22,7 +22,7 @@ from analysis.predictions import of_rows
 from analysis.sideways import setting
 from mi2p.options import SEARCH_SEED
 from mi2p.paths import shown
-from mi2p.plan import Plan, PlanRow
+from mi2p.plan import Plan, PlanRow, Searched
 from mi2p.store import load
 
 LINE, REST = 0.3, 0.95
@@ -41,7 +41,7 @@ def draw(results: Path, plan: Plan) -> list[Drawn]:
         figures += _of_table(results, plan, part)
     for row in plan.rows:
         if row.searched is not None and any((results / "trials").glob("*.parquet")):
-            figures += _of_search(results, plan, row)
+            figures += _of_search(results, plan, row, row.searched)
     return figures
 
 
@@ -83,10 +83,9 @@ def _of_table(results: Path, plan: Plan, part: Part) -> list[Drawn]:
     return figures
 
 
-def _of_search(results: Path, plan: Plan, row: PlanRow) -> list[Drawn]:
+def _of_search(results: Path, plan: Plan, row: PlanRow, searched: Searched) -> list[Drawn]:
     """Of the largest set of configurations that differ in layers alone, for either modality."""
-    assert row.searched is not None
-    configurations = tried(row.searched, load(results))
+    configurations = tried(searched, load(results))
     values = {one.trial_id: one.value for one in configurations if one.value is not None}
     models = [(one.trial_id, one.spec) for one in configurations]
     largest: dict[str, Game] = {}
@@ -94,7 +93,7 @@ def _of_search(results: Path, plan: Plan, row: PlanRow) -> list[Drawn]:
         before = largest.get(game.modality)
         if before is None or len(game.values) > len(before.values):
             largest[game.modality] = game
-    metric = METRICS[row.searched.metric.removeprefix("val/")]
+    metric = METRICS[searched.metric.removeprefix("val/")]
     return [
         _draw(
             game,

@@ -244,6 +244,8 @@ def _caption(part: Part, points: Sequence[Point]) -> str:
         told += f" Vertical lines are 95 % intervals of the mean, {of_intervals(part.rows)}."
     if len(_devices(points)) > 1:
         told += " Seconds on several kinds of devices do not compare."
+    if any(point.row.row.searched for point in points):
+        told += " What searches took before is not counted."
     for cost, what in ((PARAMETERS, "parameters"), (SECONDS, "seconds")):
         without = [point.row.row.label for point in points if cost not in point.costs]
         if without:

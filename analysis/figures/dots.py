@@ -1,6 +1,6 @@
 """The rows of a plan as dots on a line: every seed, the mean with its interval, and the paper's.
 
-Dots and no bars: the axis does not begin at 0, where lengths would mislead.
+Dots and no bars: an axis need not begin at 0, and lengths would mislead then.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def _caption(part: Part, metrics: Sequence[str], found: Intervals) -> str:
     )
     if found:
         told += f", and lines are 95 % intervals of the mean, {of_intervals(rows)}"
-    told += ". The axes do not begin at 0."
+    told += ". The axes need not begin at 0."
     if part.printed:
         told += " Hollow triangles are what the paper prints."
     if without and found:

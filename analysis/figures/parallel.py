@@ -22,6 +22,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from analysis.budgets import method
+from analysis.evaluators import LEAST as LEAST_IMPORTANCES
 from analysis.figures.axes_of_search import Axis, Tried, axes_of, tried
 from analysis.figures.canvas import PAGE, Drawn, drawn, figure
 from analysis.figures.rows import METRICS, TICKS, legend, stem
@@ -107,7 +108,8 @@ def _panel(
     axes.set_axis_off()
     # Panels with fewer axes than others keep their distances.
     axes.set_xlim(-0.3, across + 0.25)
-    axes.set_ylim(min(height for height, _, _ in LOST.values()) - 0.05, 1.24)
+    lost = [LOST[one.status][0] for one in found if one.value is None]
+    axes.set_ylim(min(lost, default=0.0) - 0.05, 1.24)
     best = max((one for one in found if one.value is not None), key=lambda one: one.value or 0)
     ordered = sorted(found, key=lambda one: (one.value is not None, one.value or 0, one.trial_id))
     for rank, one in enumerate(ordered):
@@ -206,6 +208,8 @@ def _caption(
         text += " Rates are on a log scale."
     if any(axis.counts_layers for axis in axes):
         text += " Of layers with units the number is shown, not which."
+    if counts["finished"] < LEAST_IMPORTANCES:
+        text += f" Importances are not given: they need {LEAST_IMPORTANCES} that finished."
     return text
 
 

@@ -71,7 +71,7 @@ def test_what_is_missing_is_said_and_is_no_zero(drawn: tuple[Figure, str]) -> No
     assert "Failed trials, which are left out: 1 of DenseNet-121 + MI2P{1-4}." in caption
     told = "Without an interval, as predictions are not kept: DenseNet-121 + MI2P{1-4}, MiniLM."
     assert told in caption
-    assert "3 seeds" in caption and "do not begin at 0" in caption
+    assert "3 seeds" in caption and "need not begin at 0" in caption
     assert_readable(figure)
 
 

@@ -54,6 +54,7 @@ def test_each_configuration_is_a_line_and_the_best_is_on_top(lab: Lab, remember:
     assert "one of 5 configurations (3 finished, 1 pruned, 1 failed) suggested by TPE" in (
         one.caption
     )
+    assert "Importances are not given: they need 10 that finished." in one.caption
     assert_readable(kept[0])
 
 
