@@ -30,6 +30,8 @@ class Setting:
     """How often an answer is right."""
     luck: float = 0.03
     """What all answers of a trial have in common, in standard deviations of hardness."""
+    unstable: float = 0.0
+    """The luck of the first row, if it is another one."""
     taste: float = 0.4
     """What all trials of a method have in common, by example."""
     chance: float = 0.3
@@ -42,13 +44,14 @@ def table(setting: Setting, number: int) -> dict[str, Answers]:
     random = np.random.default_rng([number, setting.rows, setting.seeds])
     size, classes = setting.examples, setting.classes
     hardness, labels = random.normal(size=size), random.integers(classes, size=size)
-    spread = math.sqrt(1 + setting.taste**2 + setting.chance**2 + setting.luck**2)
     made = {}
     for i in range(setting.rows):
         skill = setting.skill + setting.gain * (i == 0)
+        deviation = setting.unstable or setting.luck if i == 0 else setting.luck
+        spread = math.sqrt(1 + setting.taste**2 + setting.chance**2 + deviation**2)
         easy = spread * statistics.NormalDist().inv_cdf(skill)
         own = hardness + setting.taste * random.normal(size=size)
-        luck = setting.luck * random.normal(size=(setting.seeds, 1))
+        luck = deviation * random.normal(size=(setting.seeds, 1))
         right = own + setting.chance * random.normal(size=(setting.seeds, size)) <= easy + luck
         other = (labels + random.integers(1, classes, size=(setting.seeds, size))) % classes
         said = np.where(right, labels, other)
@@ -67,6 +70,8 @@ class Calls:
     """Any row from the best one."""
     first_pair: float
     """The second row from the first, by p that is not adjusted."""
+    covered: float
+    """Not of tables but of rows, without the first: whose interval has what is true of it."""
 
 
 def calls(
@@ -86,9 +91,16 @@ def calls(
         )
         against = any(row.p_holm < LEVEL for row in made.against.values())
         first = made.against[keys[1]].difference.p < LEVEL
-        found.append((against, len(made.not_worse[metric]) < len(keys), first))
-    against, not_bold, first = np.mean(found, axis=0)
-    return Calls(against=float(against), not_bold=float(not_bold), first_pair=float(first))
+        inside = [made.intervals[key, metric].place(setting.skill) == "inside" for key in keys[1:]]
+        not_bold = len(made.not_worse[metric]) < len(keys)
+        found.append((against, not_bold, first, sum(inside) / len(inside)))
+    shares = np.array(found, np.float64).mean(0)
+    return Calls(
+        against=float(shares[0]),
+        not_bold=float(shares[1]),
+        first_pair=float(shares[2]),
+        covered=float(shares[3]),
+    )
 
 
 def best_alone(
