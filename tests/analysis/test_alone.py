@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
@@ -132,18 +133,45 @@ def test_every_module_of_the_analysis_can_be_imported(alone: Callable[..., str])
 @pytest.mark.slow
 def test_every_command_runs(lab: Any, alone: Callable[..., str]) -> None:
     # What is imported late shows only when it is used.
-    plans = {number: lab.plan(name=f"table{number}-lab") for number in (5,)}
-    for plan in plans.values():
+    five, three = lab.plan(), replace(lab.plan(name="table3-lab"), table=3)
+    keys = ("cnn", "me_cnn", "bert", "me_bert")
+    rows = zip(keys, three.rows, strict=True)
+    three = replace(three, rows=tuple(replace(row, key=key) for key, row in rows))
+    for plan in (five, three):
         plan.write(lab.results)
-        for row in plan.rows:
-            lab.fill(row, [0.6, 0.64, 0.65], seconds=10.0)
-            for spec in row.specs:
-                history = [{"epoch": n, "train/loss": 1 / n, "val/accuracy": 0.5} for n in (1, 2)]
-                Store(lab.results).write_epochs(spec.trial_id, history)
+    for row in five.rows:
+        lab.fill(row, [0.6, 0.64, 0.65], seconds=10.0)
+        for spec in row.specs:
+            keep_rest(Store(lab.results), spec.trial_id)
     keep_study(lab.results, NAME, 20)
-    assert "table5-lab.tex" in alone("analysis/table5.py", lab.results)
-    assert "ped_anova" in alone("analysis/importances.py", lab.results)
-    fanova = ("--evaluator", "fanova")
-    assert "fanova" in alone("analysis/importances.py", lab.results, *fanova)
-    assert "index.html" in alone("analysis/report.py", lab.results)
-    assert "out of date" in alone("analysis/report.py", lab.results, "--check")
+    for command, said in (
+        (["table2.py", lab.results], "table2.tex"),
+        (["table3.py", lab.results], "table3-lab.tex"),
+        (["table5.py", lab.results], "table5-lab.tex"),
+        (["claims.py", lab.results], "claims-table3-lab.tex"),
+        (["tables.py", lab.results], "table5-lab.html"),
+        (["importances.py", lab.results], "ped_anova"),
+        (["importances.py", lab.results, "--evaluator", "fanova"], "fanova"),
+        (["query.py", lab.results, "select count(*) as number from predictions"], "number"),
+        (["report.py", lab.results], "index.html"),
+        (["report.py", lab.results, "--check"], "no cell is out of date"),
+    ):
+        name, *arguments = command
+        assert said in alone(f"analysis/{name}", *arguments), command
+    assert "table5-lab-dots.pdf" in alone("-m", "analysis.figures", lab.results)
+
+
+def keep_rest(store: Store, trial_id: str) -> None:
+    """Epochs, and predictions of a test split of two examples."""
+    history = [{"epoch": n, "train/loss": 1 / n, "val/accuracy": 0.5} for n in (1, 2)]
+    store.write_epochs(trial_id, history)
+    rows = [
+        {
+            "split": "test",
+            "example_id": f"e{n}",
+            "labels": [n],
+            "probabilities": [0.9 - 0.8 * n, 0.1 + 0.8 * n],
+        }
+        for n in (0, 1)
+    ]
+    store.write_predictions(trial_id, rows)

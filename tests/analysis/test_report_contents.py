@@ -12,7 +12,7 @@ import pytest
 
 from analysis import report_contents
 from analysis.figures.canvas import Drawn
-from analysis.report_contents import contents, read_report
+from analysis.report_contents import Problem, Shared, contents, read_report
 from analysis.report_folder import read_folder
 from analysis.table5 import TABLE
 from mi2p.plan import Plan
@@ -127,15 +127,22 @@ def test_out_of_date_is_told_without_the_folders_path(
     assert read_report(lab.results).stale == ("x: results/tables/x.json is damaged",)
 
 
-def test_tables_of_all_plans(lab: Any, figures: Callable[..., None]) -> None:
+def test_tables_of_all_plans(
+    lab: Any, figures: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     figures()
     filled(lab)
     report = read_report(lab.results)
     assert [table.name for table in report.shared.tables] == ["table2"]
-    # The lab keeps no summary of its data.
+    # The lab keeps no summary of its data, which is no failure.
     (note,) = report.shared.notes
     assert note.startswith("Table 1 needs what sweeps keep of data sets, but results/datasets has")
     assert report.problems == ()
-    (lab.results / "plans" / "cut.json").write_text("{")
-    (problem,) = read_report(lab.results).problems
-    assert (problem.plan, problem.what) == ("table2", "table")
+
+    def broken(results: Path) -> list[Path]:
+        raise ValueError("mixed")
+
+    monkeypatch.setattr(report_contents, "OF_ALL", {"table1": broken})
+    report = read_report(lab.results)
+    assert report.shared == Shared(problems=report.problems)
+    assert report.problems == (Problem(plan="table1", what="table", why="mixed"),)
