@@ -9,7 +9,7 @@ from analysis import budgets
 from analysis.cells import RowTrials
 from analysis.provenance import Entry, of_row
 from analysis.studied import Place, Studied
-from analysis.tabular import EMPTY, Row, Value, number, percent, points, probability
+from analysis.tabular import EMPTY, Row, Value, number, percent, points, probability, tail
 
 PLACES: Mapping[Place, str] = MappingProxyType({"inside": "∈", "above": "↑", "below": "↓"})
 """Marks of the paper's numbers: where they lie to our intervals."""
@@ -116,9 +116,9 @@ def _of_delta(row: RowTrials, on: Studied) -> dict[str, Value]:
         "n": gain.n if gain else None,
         "low": percent(low),
         "high": percent(high),
-        "p": against.difference.p if against else None,
-        "p_holm": against.p_holm if against else None,
-        "mcnemar": against.mcnemar if against else None,
+        "p": tail(against.difference.p if against else None),
+        "p_holm": tail(against.p_holm if against else None),
+        "mcnemar": tail(against.mcnemar if against else None),
     }
     return {f"delta_{on.part.primary}_{name}": value for name, value in values.items()}
 

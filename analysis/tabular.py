@@ -156,6 +156,11 @@ def probability(p: float) -> str:
     return f"{p:.0e}" if p < 0.001 else f"{p:.3f}"
 
 
+def tail(p: float | None) -> float | None:
+    """A p for CSV: six digits, which every machine and version of scipy agrees on."""
+    return None if p is None else float(f"{p:.6g}")
+
+
 def percent(fraction: float | None) -> float | None:
     """Of a fraction for CSV: with nine decimals, without the tail of binary fractions."""
     return None if fraction is None else round(100 * fraction, 9)

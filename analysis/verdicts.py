@@ -23,6 +23,7 @@ from analysis.tabular import (
     percent,
     points,
     probability,
+    tail,
     to_markdown,
 )
 from mi2p.plan import Plan
@@ -171,10 +172,10 @@ def _record(observed: Observed, judged: Judged, finding: Finding) -> Mapping[str
         "standard_error": percent(found.standard_error if found else None),
         "low": percent(low),
         "high": percent(high),
-        "p": found.p if found else None,
-        "p_holm": finding.p_holm,
+        "p": tail(found.p if found else None),
+        "p_holm": tail(finding.p_holm),
         "verdict": finding.verdict,
-        "claim_p_holm": judged.p_holm,
+        "claim_p_holm": tail(judged.p_holm),
         "claim_verdict": judged.verdict,
     }
 

@@ -6,8 +6,7 @@ the model sees it, the text with the word marked, and the channel's number.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -16,7 +15,6 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from analysis.attended import (
-    NEARLY_UNIFORM,
     Attended,
     attended,
     enlarged,
@@ -24,11 +22,18 @@ from analysis.attended import (
     shown_units,
     strongest,
 )
+from analysis.figures.attention_caption import (
+    Source,
+    alternative,
+    answer_of,
+    place_of,
+    sentences,
+    where_of,
+)
 from analysis.figures.attention_matrix import draw_matrix
 from analysis.figures.canvas import Drawn, drawn, figure, shown
 from analysis.figures.sentence import DOTS, SIZE, draw_sentence, lines_of
 from mi2p.attention_file import Attention, Unit, folder_of, read, stem
-from mi2p.backbones import textual_card, visual_card
 from mi2p.files import write_whole
 from mi2p.plan import Plan, PlanRow
 
@@ -44,21 +49,6 @@ LINE = 0.17
 COLOUR_MAP = "viridis"
 """Told apart by all readers, and in grey."""
 BLEND = 0.5
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """The trial that an example was put through, as a caption names it."""
-
-    plan: Plan
-    row: PlanRow
-    seed: int
-
-    @property
-    def stem(self) -> str:
-        """What the names of its figures begin with."""
-        several = f"-{self.row.dataset}" if len(self.plan.datasets) > 1 else ""
-        return f"{self.plan.name}-{self.row.key}{several}-seed{self.seed}"
 
 
 def draw(results: Path, plan: Plan) -> list[Drawn]:
@@ -86,14 +76,14 @@ def write(results: Path, plan: Plan, row: PlanRow, attention: Attention) -> list
     folder, name = folder_of(results, attention.trial_id), stem(attention.example)
     seed = next(s.seed for s in row.specs if s.trial_id == attention.trial_id)
     source = Source(plan=plan, row=row, seed=seed)
-    told = ["; ".join(_answer(attention)), f"text: {attention.sentence.text}"]
+    told = ["; ".join(answer_of(attention)), f"text: {attention.sentence.text}"]
     for unit in attention.units:
         spread = attended(attention, unit).spread
         told.append(f"{place_of(unit)}: entropy {spread:.3f}, 1 being uniform")
     made = []
     for unit in shown_units(attention):
         made += draw_unit(attention, unit, source, f"{name}-{place_of(unit)}")
-        where = _where(unit, source)
+        where = where_of(unit, source)
         made.append(draw_matrix(attended(attention, unit), where, f"{name}-{place_of(unit)}-all"))
     if len(made) == len(shown_units(attention)):
         told.append("no picture: the text has no words")
@@ -121,7 +111,7 @@ def draw_unit(attention: Attention, unit: Unit, source: Source, name: str) -> li
     height = HEAD + PANEL + BELOW + lines * LINE + 0.1
     with figure(width, height) as made:
         made.set_layout_engine("none")  # sizes are given
-        for line, text in enumerate(_answer(attention)):
+        for line, text in enumerate(answer_of(attention)):
             made.text(
                 GAP / width,
                 1 - (0.08 + (line + 0.5) * LINE) / height,
@@ -136,8 +126,8 @@ def draw_unit(attention: Attention, unit: Unit, source: Source, name: str) -> li
             drawn(
                 made,
                 name=name,
-                caption=" ".join(_sentences(attention, found, items, chosen, source)),
-                alternative=_alternative(attention, found, items, chosen),
+                caption=" ".join(sentences(attention, found, items, chosen, source)),
+                alternative=alternative(attention, found, items, chosen),
             )
         ]
 
@@ -186,89 +176,3 @@ def blended(picture: NDArray[np.uint8], heat: NDArray[np.float64]) -> NDArray[np
     colours = matplotlib.colormaps[COLOUR_MAP](enlarged(heat, len(picture)))[..., :3]
     mixed: NDArray[np.float64] = (1 - BLEND) * picture / 255 + BLEND * colours
     return mixed
-
-
-def place_of(unit: Unit) -> str:
-    """Where a unit sits, such as textual-6."""
-    return f"{unit.modality}-{unit.tap}"
-
-
-def _where(unit: Unit, source: Source) -> str:
-    model = source.row.specs[0].model
-    if unit.modality == "textual":
-        return f"layer {unit.tap} of {textual_card(model.textual or '').title}"
-    return f"block {unit.tap} of {visual_card(model.visual or '').title}"
-
-
-def _answer(attention: Attention) -> tuple[str, str]:
-    """What the example is, and what the model says."""
-    labels = " and ".join(attention.labels) or "no label"
-    predicted = " and ".join(attention.predicted) or "none"
-    sure = f" ({attention.probabilities.max():.2f})" if len(attention.predicted) == 1 else ""
-    return f"label: {labels}", f"predicted: {predicted}{sure}"
-
-
-def _sentences(
-    attention: Attention,
-    found: Attended,
-    items: Sequence[int],
-    chosen: Sequence[tuple[int, ...]],
-    source: Source,
-) -> Iterator[str]:
-    unit, spec, count = found.unit, source.row.specs[0], attention.shown.channels
-    textual = unit.modality == "textual"
-    yield (
-        f"What the MI2P unit at {_where(unit, source)} attends to in example "
-        f"{attention.example} of {spec.data.name}, {attention.split} split "
-        f"(row {source.row.label}, trial {attention.trial_id}, seed {source.seed})."
-    )
-    if attention.split == "train":
-        yield "The model was trained on this example."
-    which = f"{count} channels" if count > 1 else "channel"
-    if textual:
-        maps = "Z'"
-        yield f"Each panel has the {which} that a word attends to most beyond the mean over words:"
-    else:
-        maps = "the block's own output"
-        yield (
-            f"Each panel has the {which} that attend{'' if count > 1 else 's'} to a word most "
-            "beyond the mean over channels:"
-        )
-    over = {"mean": "the mean over heads", "max": "the maximum over heads"}
-    heads = over.get(attention.shown.heads, f"head {attention.shown.heads}")
-    yield f"weight ({heads}) times {maps}, from its least to its greatest value, over the picture."
-    if any(not found.heat(*one).any() for one in zip(items, chosen, strict=True)):
-        yield "A panel of one colour is of a map that is the same everywhere."
-    if not attention.shown.words:
-        yield "The words are the content words whose attention is least spread."
-    told = ", ".join(f"{found.items[i].text} {found.entropy[i]:.3f}" for i in items)
-    mean = "words" if textual else "channels, over words,"
-    yield (
-        f"Entropy over channels, 1 being uniform: {told}; the mean of all {mean} is "
-        f"{found.spread:.3f}."
-    )
-    if min(found.entropy[i] for i in items) >= NEARLY_UNIFORM:
-        yield (
-            f"That is within {100 * (1 - NEARLY_UNIFORM):.0f} % of uniform: these words hardly "
-            "prefer any channel, and the picture says little of what the model uses."
-        )
-    if attention.difference:
-        yield (
-            "The model is not the table's bit for bit: a probability differs by up to "
-            f"{attention.difference:.2g}."
-        )
-    elif attention.difference is None:
-        yield "The trial's predictions are not kept, so the model was not compared with them."
-
-
-def _alternative(
-    attention: Attention,
-    found: Attended,
-    items: Sequence[int],
-    chosen: Sequence[tuple[int, ...]],
-) -> str:
-    told = (
-        f"{found.items[item].text} with channel {' and '.join(map(str, channels))}"
-        for item, channels in zip(items, chosen, strict=True)
-    )
-    return f"Heat maps over the picture of {attention.example}: {'; '.join(told)}."

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from analysis.figures import attachments, costs, curves, dots, importances, parallel
+from analysis.figures import attachments, attention, costs, curves, dots, importances, parallel
 from analysis.figures.canvas import Drawn
 from mi2p.plan import Plan
 
@@ -18,6 +18,7 @@ FIGURES: Mapping[str, Callable[[Path, Plan], list[Drawn]]] = MappingProxyType(
         "curves": curves.draw,
         "parallel": parallel.draw,
         "importances": importances.draw,
+        "attention": attention.draw,
     }
 )
 """Name, as of the module, to what draws it: nothing for a plan that it has nothing to show of.
