@@ -7,18 +7,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from analysis import budgets, significance
+from analysis import budgets
 from analysis.cells import RowTrials
-from analysis.formats import Texts
-from analysis.html_table import to_html
-from analysis.latex_table import to_latex
+from analysis.inference import significance
+from analysis.inference.resolution import resolution, resolutions, told_apart
 from analysis.lines import line, line_of_paper
 from analysis.notes import TUNED_NOTE, footnotes, runs
 from analysis.part import NAMES, TUNED
-from analysis.resolution import resolution, resolutions, told_apart
 from analysis.sideways import merged, sections, setting, wide, wide_paper
 from analysis.studied import Studied
-from analysis.tabular import Row, Table, records_csv
+from analysis.typesetting.formats import Texts
+from analysis.typesetting.html_table import to_html
+from analysis.typesetting.latex_table import to_latex
+from analysis.typesetting.tabular import Row, Table, records_csv
 from mi2p.plan import Plan
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from analysis.attachment_effects import (
     players_of,
     value,
 )
-from analysis.pairs import LEVEL, Measured
-from analysis.seeds import Variance, added, of_mean
+from analysis.inference.pairs import LEVEL, Measured
+from analysis.inference.seeds import Variance, added, of_mean
 from mi2p.model_spec import Modality
 from mi2p.search.domains import units_of
 from mi2p.spec import TrialSpec

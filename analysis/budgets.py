@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from analysis.cells import RowTrials
 from analysis.notes import listing
-from analysis.tabular import Value, percent
+from analysis.typesetting.tabular import Value, percent
 from mi2p.options import SEARCH_SEED
 from mi2p.plan import PlanRow, Searched
 

@@ -1,8 +1,8 @@
 """Which of the paper's claims hold in a results folder ("From Table 3 ...", section 4.3).
 
 `python analysis/claims.py [results] [--plan NAME]` compares methods in pairs, on the stored
-predictions of the same test examples (`analysis/pairs.py` says how, `analysis/judging.py` when a
-claim holds), prints what became of the claims and writes
+predictions of the same test examples (`analysis/inference/pairs.py` says how,
+`analysis/judging.py` when a claim holds), prints what became of the claims and writes
 `results/tables/claims-<plan>.{tex,md,html,csv}`, of every plan for Table 3 or 4 unless one is
 named. Tables 3 and 4 write these, too.
 """
@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.cells import find_plans
-from analysis.formats import SUFFIXES, Texts, write_texts
 from analysis.observations import observe
 from analysis.part import parts, printed_in, sizes_of_test
+from analysis.typesetting.formats import SUFFIXES, Texts, write_texts
 from analysis.verdicts import texts
 from mi2p.plan import Plan, read_plan
 from mi2p.store import load

@@ -14,12 +14,12 @@ from pathlib import Path
 
 from analysis import assembled, searched
 from analysis.cells import RowTrials, find_plan
-from analysis.formats import write_texts
 from analysis.kinds import Matches, same_backbone_alone, trained_modality
 from analysis.lines import entries
 from analysis.part import SINGLE_LABEL, Heads, Paper, parts, printed_in, sizes_of_test
-from analysis.provenance import document
 from analysis.studied import Studied, studied
+from analysis.tracing.provenance import document
+from analysis.typesetting.formats import write_texts
 from mi2p.plan import Plan
 from mi2p.store import load
 
@@ -75,9 +75,9 @@ class Comparison:
     def write(self, results: Path, plan: Plan, *, tuned: bool = False) -> list[Path]:
         """Write the table of `plan` in all formats and what it is made of, each file whole.
 
-        The LaTeX comes first, the JSON of `analysis/provenance.py` last; what stands beside the
-        table follows. Several data sets stand side by side in LaTeX and one below the other
-        elsewhere. Errors are those of `studied`.
+        The LaTeX comes first, the JSON of `analysis/tracing/provenance.py` last; what stands
+        beside the table follows. Several data sets stand side by side in LaTeX and one below the
+        other elsewhere. Errors are those of `studied`.
         """
         found = self.studied(results, plan, tuned=tuned)
         made = assembled.texts(self, found)

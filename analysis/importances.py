@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.evaluators import EVALUATORS, Importances, importances, num_best
-from analysis.formats import texts_of, write_texts
-from analysis.tabular import EMPTY, Row, Table, Value, percent
+from analysis.typesetting.formats import texts_of, write_texts
+from analysis.typesetting.tabular import EMPTY, Row, Table, Value, percent
 from mi2p.table_rows import path_safe
 
 if TYPE_CHECKING:

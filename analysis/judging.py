@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from analysis.pairs import LEVEL, Difference, holm
+from analysis.inference.pairs import LEVEL, Difference, holm
 
 Pair = tuple[str, str]
 """Keys of methods, of which the first is claimed to be better."""

@@ -7,9 +7,18 @@ from types import MappingProxyType
 
 from analysis import budgets
 from analysis.cells import RowTrials
-from analysis.provenance import Entry, of_row
 from analysis.studied import Place, Studied
-from analysis.tabular import EMPTY, Row, Value, number, percent, points, probability, tail
+from analysis.tracing.provenance import Entry, of_row
+from analysis.typesetting.tabular import (
+    EMPTY,
+    Row,
+    Value,
+    number,
+    percent,
+    points,
+    probability,
+    tail,
+)
 
 PLACES: Mapping[Place, str] = MappingProxyType({"inside": "∈", "above": "↑", "below": "↓"})
 """Marks of the paper's numbers: where they lie to our intervals."""

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from analysis import conditions
 from analysis.cells import RowTrials
-from analysis.tabular import EMPTY
+from analysis.typesetting.tabular import EMPTY
 from mi2p.backbones import textual_card, visual_card
 from mi2p.plan import Plan
 

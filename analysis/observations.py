@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from analysis.cells import Cell
+from analysis.inference.pairs import differences, holm
+from analysis.inference.resampling import Answers
 from analysis.judging import Claim, Finding, Judged, Pair, judge
 from analysis.kinds import EXPANDS
-from analysis.pairs import differences, holm
 from analysis.part import Part
 from analysis.predictions import of_rows
-from analysis.resampling import Answers
 from mi2p.methods import METHODS, Group
 
 

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from analysis.cells import RowTrials
-from analysis.resampling import Answers, answers
+from analysis.inference.resampling import Answers, answers
 from mi2p.store import Store
 
 COLUMNS = ["split", "example_id", "labels", "probabilities"]

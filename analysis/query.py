@@ -20,7 +20,7 @@ from typing import Any, TextIO
 import duckdb
 import pyarrow as pa
 
-from analysis.database import SOURCES, connect, named_in
+from analysis.querying.database import SOURCES, connect, named_in
 
 WIDTH = 60
 """The longest text of a cell in print; --format csv has all of it."""

@@ -8,7 +8,7 @@ now, as sweeps do, and
 
 A folder in which little is finished gives a report that says so. The same folder gives the same
 bytes, wherever it lies. `--check` writes nothing, and names the cells of the tables that are there
-whose code, data, spec or trials have changed since.
+whose code, data, spec or trials have changed since; data is read if it is on this machine.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis import report_latex, report_page
-from analysis.report_contents import Report, read_report
-from analysis.report_folder import confirm
-from analysis.staleness import check
+from analysis.reporting import latex as report_latex
+from analysis.reporting import page as report_page
+from analysis.reporting.contents import Report, read_report
+from analysis.reporting.folder import confirm
+from analysis.tracing.seen import present_in
+from analysis.tracing.staleness import check
 from mi2p.files import write_whole
 
 
@@ -40,12 +42,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         action="store_true",
         help="write nothing; name the cells of written tables that are out of date, if any",
     )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="FOLDER",
+        help="with --check: where the data is, if not in $MI2P_DATA or the usual places",
+    )
     options = parser.parse_args(arguments)
     results = options.results.resolve()
     try:
         confirm(results)
         if options.check:
-            _check(results)
+            _check(results, options.data)
             return
         report = read_report(results)
         paths = write(results, report)
@@ -60,8 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(f"{told}\nerror: the report lacks what is named above")
 
 
-def _check(results: Path) -> None:
-    found = check(results)
+def _check(results: Path, data: Path | None) -> None:
+    found = check(results, present_in(data))
     for stale in found:
         print(stale)
     if found:

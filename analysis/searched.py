@@ -14,10 +14,10 @@ from pathlib import Path
 
 from analysis.budgets import method
 from analysis.configurations import Candidate, Changes, Found, assignments, find, told
-from analysis.formats import texts_of, write_texts
 from analysis.part import NAMES
 from analysis.sideways import setting
-from analysis.tabular import EMPTY, Row, Table, Value, number, percent
+from analysis.typesetting.formats import texts_of, write_texts
+from analysis.typesetting.tabular import EMPTY, Row, Table, Value, number, percent
 from mi2p.options import SEARCH_SEED
 from mi2p.plan import Plan, read_plan
 from mi2p.store import load

@@ -2,10 +2,10 @@
 
 `python analysis/seed_planner.py [results] --plan NAME --rows A B [--difference POINTS]
 [--power 0.8] [--metric NAME] [--dataset NAME]` prints how many seeds of each row the test of
-`analysis/pairs.py` needs to find the difference with this power at the level 0.05, or that no
-number of seeds will do, as the noise of the test examples alone is too large. `analysis/power.py`
-says how it is computed. Without `--difference` it is the one that the pilot shows, whose luck is
-then in the plan: name the difference that would matter.
+`analysis/inference/pairs.py` needs to find the difference with this power at the level 0.05, or
+that no number of seeds will do, as the noise of the test examples alone is too large.
+`analysis/inference/power.py` says how it is computed. Without `--difference` it is the one that the
+pilot shows, whose luck is then in the plan: name the difference that would matter.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from analysis.pairs import LEVEL, measured
+from analysis.inference.pairs import LEVEL, measured
+from analysis.inference.power import MOST, Pilot, needed, outlook, pilot
 from analysis.part import Part, parts
-from analysis.power import MOST, Pilot, needed, outlook, pilot
 from analysis.predictions import of_rows
-from analysis.tabular import MINUS
+from analysis.typesetting.tabular import MINUS
 from mi2p.plan import Plan, read_plan
 from mi2p.store import load
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from analysis.cells import RowTrials
 from analysis.lines import DIFFERS, ours, theirs
-from analysis.provenance import of_row
 from analysis.studied import Studied
 from analysis.table1 import SETTINGS
-from analysis.tabular import EMPTY, Row, Table, escape_markdown, grid, listed
+from analysis.tracing.provenance import of_row
+from analysis.typesetting.tabular import EMPTY, Row, Table, escape_markdown, grid, listed
 
 Line = Mapping[str, RowTrials]
 """The rows of one key by their data set."""

@@ -1,8 +1,9 @@
 """The statistics of a table: an interval for every mean, and which rows differ.
 
 All of it is made from the stored predictions of the test examples, with the variances that
-`analysis/pairs.py` explains: of the examples, and of the seeds. An interval is Student's, around
-the mean over seeds; tests are of pairs of rows, at the level 0.05 over the table:
+`analysis/inference/pairs.py` explains: of the examples, and of the seeds. An interval is
+Student's, around the mean over seeds; tests are of pairs of rows, at the level 0.05 over the
+table:
 
 - *A row against its reference*: p adjusted for all rows that have one (Holm).
 - *Not worse than the best*: the row with the highest mean against each other row. Which one is
@@ -31,9 +32,9 @@ import numpy as np
 from scipy import stats
 
 from analysis.cells import RowTrials
-from analysis.pairs import LEVEL, Difference, Measured, holm, measured
+from analysis.inference.pairs import LEVEL, Difference, Measured, holm, measured
+from analysis.inference.resampling import RESAMPLES, Answers, legal
 from analysis.predictions import of_rows
-from analysis.resampling import RESAMPLES, Answers, legal
 from mi2p.metrics import primary
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 from analysis.cells import Cell, RowTrials, paired
+from analysis.inference.pairs import LEVEL
+from analysis.inference.resolution import of_classes
 from analysis.kinds import Matches
-from analysis.pairs import LEVEL
 from analysis.part import Part
-from analysis.resolution import of_classes
 from analysis.stats import Interval, Study, Versus, study
 from mi2p.plan import Plan
 

@@ -14,8 +14,8 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from analysis.formats import main_of, texts_of, write_texts
-from analysis.tabular import EMPTY, MINUS, Row, Table, Value
+from analysis.typesetting.formats import main_of, texts_of, write_texts
+from analysis.typesetting.tabular import EMPTY, MINUS, Row, Table, Value
 from mi2p.data.example import SPLITS, Dataset
 from mi2p.data.summary import Summary, read_summaries
 from mi2p.spec import OPTION_TAKERS, DataSpec

@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from analysis.formats import main_of, texts_of, write_texts
 from analysis.table1 import SETTINGS
-from analysis.tabular import EMPTY, Row, Table, Value
+from analysis.typesetting.formats import main_of, texts_of, write_texts
+from analysis.typesetting.tabular import EMPTY, Row, Table, Value
 from mi2p.backbones import textual_card, visual_card
 from mi2p.data.protocols import Protocol
 from mi2p.plan import Plan, read_plan

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from analysis.formats import Texts, texts_of
+from analysis.inference.pairs import LEVEL
+from analysis.inference.resampling import RESAMPLES
 from analysis.judging import Finding, Judged, PairVerdict
 from analysis.notes import joint_score_fusion, listing
 from analysis.observations import Observed
-from analysis.pairs import LEVEL
 from analysis.part import NAMES
-from analysis.resampling import RESAMPLES
 from analysis.sideways import setting
-from analysis.tabular import (
+from analysis.typesetting.formats import Texts, texts_of
+from analysis.typesetting.tabular import (
     EMPTY,
     Row,
     Table,

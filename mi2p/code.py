@@ -16,7 +16,7 @@ SOURCES = (
     *("averages.py", "data", "features.py", "inputs.py", "metrics.py", "models"),
     *("parameters.py", "runtime.py", "steps.py", "team.py", "train.py"),
 )
-"""Below `mi2p`: files, and folders with all modules in them. What a spec means is in its trial's
+"""Below `mi2p`: files, and folders with all modules in them but command lines. What a spec means is in its trial's
 id and not here; neither are plans, clusters and the store, which compute nothing."""
 LENGTH = 12
 
@@ -35,7 +35,7 @@ def _files(root: Path) -> list[Path]:
     found: list[Path] = []
     for name in SOURCES:
         found += (root / name).rglob("*.py") if (root / name).is_dir() else [root / name]
-    return found
+    return [path for path in found if path.name != "__main__.py"]
 
 
 def _plain(node: ast.AST) -> str:

@@ -15,8 +15,8 @@ from analysis.figures.attachment_panels import KINDS, Layers, effects, mark_of, 
 from analysis.figures.axes_of_search import tried
 from analysis.figures.canvas import COLUMN, PAGE, Drawn, drawn, figure
 from analysis.figures.rows import METRICS, lacking, legend, of_intervals, on, parts_of, stem
+from analysis.inference.pairs import Measured, measured
 from analysis.notes import listing
-from analysis.pairs import Measured, measured
 from analysis.part import Part
 from analysis.predictions import of_rows
 from analysis.sideways import setting

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 from matplotlib.ticker import MaxNLocator
 
-from analysis.description import ClassCount, Description, num_words
+from analysis.describing.description import ClassCount, Description, num_words
 from analysis.figures.canvas import SPLIT_COLOURS, figure, png, shown
 from mi2p.data.example import SPLITS, Dataset, Example
 from mi2p.data.views import BadImage, View, decode

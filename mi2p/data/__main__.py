@@ -137,7 +137,7 @@ class Describe(OfDataset):
     """Compare at most this many images of each split, evenly spaced; 0 compares all."""
 
     def run(self, console: Console) -> None:
-        from analysis.describe import describe
+        from analysis.describing.describe import describe
         from mi2p.data.images import read_dataset
 
         require(self.max_images >= 0, "--max-images >= 0", max_images=self.max_images)

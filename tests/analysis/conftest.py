@@ -14,8 +14,8 @@ import pytest
 
 from analysis.assembled import beside
 from analysis.comparison import Comparison
-from analysis.latex_table import PREAMBLE
-from analysis.tabular import Table
+from analysis.typesetting.latex_table import PREAMBLE
+from analysis.typesetting.tabular import Table
 from mi2p.metrics import score
 from mi2p.plan import Plan, PlanRow
 from mi2p.spec import DataSpec, ModelSpec, TrainSpec, TrialSpec, UnitSpec

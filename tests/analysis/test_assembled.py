@@ -16,8 +16,8 @@ from analysis.table3 import TABLE as TABLE3
 from analysis.table5 import TABLE as TABLE5
 from mi2p.data.summary import Counts, Summary
 from sweeps.compare_crisismmd import Options, plan
-from tests.analysis.test_html_table import Tree
 from tests.analysis.test_studied import answered
+from tests.analysis.typesetting.test_html_table import Tree
 from tests.simulated import Simulated
 
 WIDTH = 100

@@ -8,8 +8,8 @@ import pytest
 
 from analysis.attachment_effects import EMPTY
 from analysis.attachment_games import estimate, games
-from analysis.pairs import measured
-from analysis.resampling import answers
+from analysis.inference.pairs import measured
+from analysis.inference.resampling import answers
 from mi2p.model_spec import LATE_FUSIONS
 from mi2p.spec import ModelSpec, TrialSpec, UnitSpec
 from tests.analysis.conftest import CNN, ME_BERT, ME_CNN, Lab

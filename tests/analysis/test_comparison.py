@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from analysis.table5 import TABLE
-from analysis.tabular import MINUS, Table
+from analysis.typesetting.tabular import MINUS, Table
 from mi2p.plan import Plan
 from mi2p.store import Store
 from tests.analysis.conftest import UNTESTED, table_of

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from scipy import stats
 
+from analysis.inference.pairs import Difference
 from analysis.judging import Claim, Finding, Judged, judge
-from analysis.pairs import Difference
 
 A, B, C = ("a", "x"), ("b", "x"), ("c", "x")
 ALL = Claim(number=1, text="All", pairs=(A, B, C))

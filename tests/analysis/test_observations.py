@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from analysis.inference.pairs import holm
 from analysis.judging import Finding
 from analysis.kinds import EXPANDS
 from analysis.observations import claims, observe, of_group, printed_signs
-from analysis.pairs import holm
 from analysis.part import Part, parts, printed_in
 from mi2p.methods import METHODS
 from mi2p.plan import Plan

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from analysis import report_contents
 from analysis.report import main
+from analysis.reporting import contents as report_contents
 from analysis.table5 import TABLE
 from mi2p.plan import Plan
 

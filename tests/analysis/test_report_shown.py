@@ -15,7 +15,7 @@ from analysis.report import main
 from mi2p.plan import Plan
 from mi2p.store import Store
 from tests.analysis.browser import measured
-from tests.analysis.test_report_latex import compile_twice
+from tests.analysis.reporting.test_latex import compile_twice
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from analysis.search_table import TABLE
-from analysis.tabular import Table
+from analysis.typesetting.tabular import Table
 from mi2p.model_spec import LATE_FUSIONS
 from mi2p.options import SEARCH_SEED
 from mi2p.plan import Plan, PlanRow, Searched

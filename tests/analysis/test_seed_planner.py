@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.power import outlook
+from analysis.inference.power import outlook
 from analysis.seed_planner import main, planned, text
 from mi2p.plan import Plan
 from sweeps.compare_crisismmd import Options, plan

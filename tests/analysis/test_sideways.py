@@ -11,7 +11,7 @@ from analysis.lines import DIFFERS
 from analysis.sideways import merged, sections, setting, wide, wide_paper
 from analysis.studied import Studied
 from analysis.table4 import TABLE
-from analysis.tabular import Row, Table
+from analysis.typesetting.tabular import Row, Table
 from sweeps.compare_food101_mmimdb import Options, plan
 from tests.simulated import Simulated
 

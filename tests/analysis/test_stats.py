@@ -13,8 +13,8 @@ from scipy import stats as scipy_stats
 from sklearn.metrics import f1_score
 
 from analysis.cells import RowTrials, select
-from analysis.pairs import holm, measured
-from analysis.resampling import Answers, answers
+from analysis.inference.pairs import holm, measured
+from analysis.inference.resampling import Answers, answers
 from analysis.stats import Interval, Study, mcnemar, studied, study
 from mi2p.plan import Plan
 from mi2p.store import Store, load

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from analysis import table1
-from analysis.formats import main_of
-from analysis.tabular import MINUS
+from analysis.typesetting.formats import main_of
+from analysis.typesetting.tabular import MINUS
 from mi2p.data.example import Dataset, Example
 from mi2p.data.summary import Counts, Summary
 

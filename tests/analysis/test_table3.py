@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from analysis.table3 import TABLE
-from analysis.tabular import EMPTY, Table
+from analysis.typesetting.tabular import EMPTY, Table
 from mi2p.plan import Plan
 from mi2p.store import load
 from sweeps.compare_crisismmd import Options, plan

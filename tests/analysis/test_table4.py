@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from analysis.table4 import TABLE
-from analysis.tabular import Table
+from analysis.typesetting.tabular import Table
 from mi2p.store import load
 from sweeps.compare_food101_mmimdb import Options, plan
 from tests.analysis.conftest import table_of

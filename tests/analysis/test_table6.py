@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from analysis.table6 import TABLE
-from analysis.tabular import MINUS, Table
+from analysis.typesetting.tabular import MINUS, Table
 from mi2p.plan import Plan
 from sweeps.ablation_backbones import Options, plan
 from tests.analysis.conftest import UNTESTED, table_of

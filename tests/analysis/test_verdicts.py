@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from analysis.inference.pairs import Difference
 from analysis.judging import Claim, Finding, Judged
 from analysis.observations import Observed
-from analysis.pairs import Difference
 from analysis.part import parts
-from analysis.tabular import MINUS
+from analysis.typesetting.tabular import MINUS
 from analysis.verdicts import pairs, summary, texts
 from mi2p.plan import Plan
 from mi2p.store import load

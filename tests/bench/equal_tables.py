@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.pairs import LEVEL, holm, measured
-from analysis.resampling import Answers, answers
+from analysis.inference.pairs import LEVEL, holm, measured
+from analysis.inference.resampling import Answers, answers
 from analysis.stats import studied
 
 

@@ -18,9 +18,9 @@ from matplotlib.patches import StepPatch
 from matplotlib.text import Text
 from PIL import Image
 
-from analysis.description import facts
+from analysis.describing.description import facts
+from analysis.describing.pictures import Picture
 from analysis.figures import canvas, dataset
-from analysis.pictures import Picture
 from mi2p.data.example import Dataset
 from tests.described import made_up
 

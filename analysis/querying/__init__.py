@@ -1,0 +1,1 @@
+"""Stored trials as tables of a database."""

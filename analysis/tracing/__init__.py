@@ -1,0 +1,1 @@
+"""What cells are made of, and what has changed since."""
