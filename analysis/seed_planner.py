@@ -4,8 +4,8 @@
 [--power 0.8] [--metric NAME] [--dataset NAME]` prints how many seeds of each row the test of
 `analysis/inference/pairs.py` needs to find the difference with this power at the level 0.05, or
 that no number of seeds will do, as the noise of the test examples alone is too large.
-`analysis/inference/power.py` says how it is computed. Without `--difference` it is the one that the
-pilot shows, whose luck is then in the plan: name the difference that would matter.
+`analysis/inference/power.py` says how it is computed. Without `--difference` it is the one that
+the pilot shows, whose luck is then in the plan: name the difference that would matter.
 """
 
 from __future__ import annotations

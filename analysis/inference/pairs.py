@@ -12,8 +12,8 @@ question is about methods, on other examples and with other seeds, so that both 
   another seed changes on all examples adds V_a and V_b (`analysis/inference/seeds.py`): the
   variance between the method's seeds, without what their chance answers to single examples make
   of it (V_e has that), over their number. Of three seeds it is often small by chance, and is
-  therefore taken to be at least what is usual among the methods, by their median. With one seed each there
-  is none: then interval and test are about the trained models only.
+  therefore taken to be at least what is usual among the methods, by their median. With one seed
+  each there is none: then interval and test are about the trained models only.
 
 The squared standard error is V_e + V_a + V_b, with the degrees of freedom of Welch and
 Satterthwaite (each for the variance before anything was taken off); interval and p are Student's.

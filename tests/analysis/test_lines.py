@@ -60,7 +60,7 @@ def test_the_record_has_all_numbers(on: Studied) -> None:
     assert record["delta_accuracy_high"] == pytest.approx(100 * high)
     assert record["delta_accuracy_p"] == pytest.approx(against.difference.p, rel=1e-5)
     assert record["delta_accuracy_p_holm"] == pytest.approx(against.p_holm, rel=1e-5)
-    assert record["delta_accuracy_mcnemar"] == against.mcnemar
+    assert record["delta_accuracy_mcnemar"] == pytest.approx(against.mcnemar, rel=1e-5)
     other = line(on.part.rows[CNN], on, beside=True).record
     assert list(other) == list(record)
     assert (other["accuracy_bold"], other["accuracy_verdict"]) == (0, None)
