@@ -16,8 +16,9 @@ SOURCES = (
     *("averages.py", "data", "features.py", "inputs.py", "metrics.py", "models"),
     *("parameters.py", "runtime.py", "steps.py", "team.py", "train.py"),
 )
-"""Below `mi2p`: files, and folders with all modules in them but command lines. What a spec means is
-in its trial's id and not here; neither are plans, clusters and the store, which compute nothing."""
+"""Below `mi2p`: files, and folders with all modules in them but command lines. What a spec means
+is in its trial's id and not here; neither are plans, clusters and the store: they compute nothing.
+"""
 LENGTH = 12
 
 
