@@ -224,6 +224,8 @@ def _places(
         runtime = places.runtime()
         prepare_stores(console, models[name], runtime, results=results, make=make_store)
         found[name] = replace(places, prepared=tuple(runtime.prepared.items()))
+    if options.remote is not None:
+        Remote.open(options.remote).push_summaries(results)
     stores = (store for places in found.values() for _, store in places.prepared)
     copy_to_nodes(stores, absolute_cache(options.cache))
     return found

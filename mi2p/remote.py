@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 
 from mi2p import checkpoint_sync
 from mi2p.bucket import Bucket, opened
+from mi2p.data.summary import FOLDER as SUMMARIES
 from mi2p.files import write_whole
 from mi2p.lease import Lease
 from mi2p.store import Store
@@ -99,11 +100,27 @@ class Remote:
         self.push_curves(store, trial_id)
         self.bucket.put(_row(trial_id), row)
 
+    def push_summaries(self, results: Path) -> None:
+        """Write what the results folder keeps of data sets."""
+        there = self.bucket.list(SUMMARIES)
+        for path in sorted((results / SUMMARIES).glob("*.json")):
+            key = f"{SUMMARIES}/{path.name}"
+            if key not in there:  # its name says what is in it
+                self.bucket.put(key, path)
+
+    def pull_summaries(self, store: Store) -> None:
+        """Copy what the bucket keeps of data sets and `store` does not have."""
+        for key in self.bucket.list(SUMMARIES):
+            if not (store.folder / key).exists():
+                self.bucket.fetch(key, store.folder / key)
+
     def pull_rows(self, store: Store) -> int:
         """Copy what trials left that `store` has no row of; how many they were.
 
-        Checkpoints of trials that are over are deleted: their worker died before it could.
+        And what is kept of their data. Checkpoints of trials that are over are deleted: their
+        worker died before it could.
         """
+        self.pull_summaries(store)
         rows = {Path(key).stem for key in self.bucket.list("trials")}
         kept = {key.split("/")[1] for key in self.bucket.list("checkpoints")}
         missing = [name for name in sorted(rows) if not (store.folder / _row(name)).exists()]

@@ -17,6 +17,8 @@ import pytest
 from pyarrow.fs import FileSystem
 
 from mi2p.bucket import Bucket
+from mi2p.data.example import SPLITS
+from mi2p.data.summary import Counts, Summary, read_summaries
 from mi2p.failures import record_error
 from mi2p.files import write_whole
 from mi2p.lease import Lease, LeaseLostError
@@ -162,7 +164,19 @@ def test_rows_that_the_folder_lacks_are_copied(
     assert held(results.folder) == expected
     before = len(remote.bucket.files.steps)
     assert remote.pull_rows(results) == 0
-    assert remote.bucket.files.steps[before:] == []  # two listings
+    assert remote.bucket.files.steps[before:] == []  # listings alone
+
+
+def test_what_the_data_was_comes_along(remote: Remote, scratch: Store, results: Store) -> None:
+    counts = {split: Counts(examples=1, classes=(1,)) for split in SPLITS}
+    kept = Summary(name="x", fingerprint="f00d", multilabel=False, classes=("a",), counts=counts)
+    kept.write(scratch.folder)
+    remote.push_summaries(scratch.folder)
+    before = len(remote.bucket.files.steps)
+    remote.push_summaries(scratch.folder)
+    assert remote.bucket.files.steps[before:] == []  # it is there
+    remote.pull_rows(results)
+    assert read_summaries(results.folder) == {"f00d": kept}
 
 
 def test_checkpoints_of_trials_that_are_over_are_deleted(
