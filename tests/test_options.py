@@ -167,5 +167,5 @@ def test_help_is_80_columns_wide(script: Path) -> None:
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
-    assert "--on-bad-image" in ran.stdout
+    assert "--data" in ran.stdout
     assert max(map(len, ran.stdout.splitlines())) <= 80
