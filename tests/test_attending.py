@@ -8,6 +8,10 @@ one whose mark is asked for by a word among fillers (equation 2). With four mark
 answered by always looking at one channel. What the tests show is that the recorded weights, merged
 and contrasted, are those that the prediction rests on there; they do not show that a model's maps
 explain it on other data.
+
+Rates and seeds were chosen. Of the seeds 0, 1 and 2 the maps point at the channel in all examples
+and at the word in 0.90, 0.83 and 0.92 of them (equation 2), and at the word in 1.00, 1.00 and 0.44
+(equation 1, where the third model is right in 0.91 all the same).
 """
 
 from __future__ import annotations
@@ -33,8 +37,8 @@ LENGTH = 7
 ASKING = torch.tensor([10, 11, 12, 13])
 """Ids of the words that ask for a mark each."""
 CLEAR = 0.85
-"""Share of test examples in which the map must point where it should; measured were 0.92 (words)
-and 1.00 (channels) of equation 2, 1.00 of equation 1, and before training 0.23, 0.23 and 0.05."""
+"""Share of test examples in which the map must point where it should; before training it is 0.23
+(words) and 0.23 (channels) of equation 2, and 0.05 of equation 1."""
 CHANCE = 0.4
 """And where it must not reach before training: one of five words is a fifth."""
 
