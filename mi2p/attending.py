@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from mi2p.models.weights import load_tokenizer
 from mi2p.recording import Place, Recorded, recorded
 from mi2p.reproduction import Reproduced
 from mi2p.runtime import Runtime
-from mi2p.sentences import sentence
+from mi2p.sentences import Sentence, sentence
 from mi2p.steps import autocast
 
 THRESHOLD = 0.5
@@ -39,6 +40,7 @@ def attention_in(
     probabilities = (logits.sigmoid() if run.multilabel else logits.softmax(-1)).numpy()
     assert spec.model.textual is not None, "a model with units reads texts"
     tokenizer = load_tokenizer(spec.model.textual, runtime.weights)
+    text = sentence(tokenizer, example.text, spec.data.max_tokens)
     return Attention(
         trial_id=spec.trial_id,
         example=example.id,
@@ -46,10 +48,10 @@ def attention_in(
         labels=_named(inputs.dataset, example.labels),
         predicted=_named(inputs.dataset, _predicted(probabilities, multilabel=run.multilabel)),
         probabilities=probabilities,
-        sentence=sentence(tokenizer, example.text, spec.data.max_tokens),
+        sentence=text,
         picture=_picture(inputs, row, reproduced, runtime),
         units=_units(found),
-        shown=shown,
+        shown=replace(shown, words=_of_text(shown.words, text)),
         difference=reproduced.difference,
     )
 
@@ -101,3 +103,9 @@ def _units(found: Mapping[Place, Recorded]) -> tuple[Unit, ...]:
             found.items(), key=lambda item: (item[0][0] != "visual", item[0][1])
         )
     )
+
+
+def _of_text(words: Sequence[str], text: Sentence) -> tuple[str, ...]:
+    """Those of the words that the text has, as far as the model reads it."""
+    there = {word.lower() for word in text.words}
+    return tuple(word for word in words if word.lower() in there)

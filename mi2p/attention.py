@@ -59,7 +59,8 @@ class AttentionOptions:
     number: int = 3
     """That many, evenly spaced in the data set's order, whatever the model makes of them."""
     words: tuple[str, ...] = ()
-    """Draw these words. Default: the three content words whose attention is least spread."""
+    """Draw these words, if a text has any. Else: the three content words whose attention is least
+    spread."""
     heads: str = "mean"
     """Over attention heads: mean, max, or the index of one, from 0."""
     channels: int = 1
@@ -102,7 +103,7 @@ def _main(console: Console, options: AttentionOptions, draw: Draw) -> None:
     spec = chosen_trial(Store(results), row, options.seed)
     shown = chosen_units(spec, options)
     for found in attend(console, options, Store(results), spec, shown):
-        lines = draw(results, plan, row, found)  # first: it refuses words that are not there
+        lines = draw(results, plan, row, found)
         path = found.write(results)
         console.print(f"{found.split} {found.example}: {path}", markup=False, soft_wrap=True)
         for line in lines:
@@ -193,11 +194,21 @@ def chosen_examples(dataset: Dataset, options: AttentionOptions) -> list[Example
         for example_id in ids:
             if example_id not in by_id:
                 raise ValueError(_not_there(example_id, dataset))
-        return [by_id[example_id] for example_id in dict.fromkeys(ids)]
+        return _with_words([by_id[example_id] for example_id in dict.fromkeys(ids)], options)
     of_split = dataset.split(options.split)
     count = min(options.number, len(of_split))
     # The middle of each part: the first of a data set are often one series.
-    return [of_split[(2 * turn + 1) * len(of_split) // (2 * count)] for turn in range(count)]
+    turns = [(2 * turn + 1) * len(of_split) // (2 * count) for turn in range(count)]
+    return _with_words([of_split[turn] for turn in turns], options)
+
+
+def _with_words(examples: list[Example], options: AttentionOptions) -> list[Example]:
+    """The examples; `ValueError` for a word to be drawn that no text has."""
+    for word in options.words:
+        if not any(word.lower() in example.text.lower() for example in examples):
+            texts = "; ".join(example.text for example in examples)
+            raise ValueError(f"--words must be words of a text, but {word!r} is in none: {texts}")
+    return examples
 
 
 def _not_there(example_id: str, dataset: Dataset) -> str:

@@ -13,12 +13,14 @@ from functools import cache
 from pathlib import Path
 
 SOURCES = (
-    *("averages.py", "data", "features.py", "inputs.py", "metrics.py", "models"),
-    *("parameters.py", "runtime.py", "steps.py", "team.py", "train.py"),
+    *("averages.py", "backbones.py", "checkpoint.py", "data", "features.py", "inputs.py"),
+    *("metrics.py", "model_spec.py", "models", "parameters.py", "runtime.py", "steps.py"),
+    *("team.py", "train.py"),
 )
-"""Below `mi2p`: files, and folders with all modules in them but command lines. What a spec means
-is in its trial's id and not here; neither are plans, clusters and the store: they compute nothing.
-"""
+"""Below `mi2p`: files, and folders with all modules in them. What a spec asks for is in its
+trial's id; plans, clusters and the store compute nothing."""
+LEFT_OUT = ("__main__.py", "places.py", "summary.py")
+"""Modules of these folders that say and find things, and compute nothing."""
 LENGTH = 12
 
 
@@ -26,17 +28,18 @@ LENGTH = 12
 def fingerprint(root: Path = Path(__file__).parent) -> str:
     """Of the sources below `root`, in hex; the same for one code under any Python."""
     digest = hashlib.sha256()
-    for path in sorted(_files(root)):
+    for path in sorted(files(root)):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         digest.update(f"{path.relative_to(root).as_posix()}\n{_plain(tree)}\n".encode())
     return digest.hexdigest()[:LENGTH]
 
 
-def _files(root: Path) -> list[Path]:
+def files(root: Path) -> list[Path]:
+    """All sources that are hashed."""
     found: list[Path] = []
     for name in SOURCES:
         found += (root / name).rglob("*.py") if (root / name).is_dir() else [root / name]
-    return [path for path in found if path.name != "__main__.py"]
+    return [path for path in found if path.name not in LEFT_OUT]
 
 
 def _plain(node: ast.AST) -> str:

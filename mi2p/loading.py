@@ -5,7 +5,8 @@ ten thousand take ten seconds. What was read is therefore kept in one file, the 
 files that have not changed since it is taken from there. The index is a cache and nothing else:
 it is never needed, may be deleted at any moment, and is passed over when it is damaged or was
 written for other columns. Files are told apart by name, size and time of change; a copy of the
-folder that keeps times keeps its index.
+folder that keeps times keeps its index. A file that was replaced by another of the same size and
+time, as a copy of another trial under its name can be, is taken for the old one.
 """
 
 from __future__ import annotations

@@ -139,12 +139,23 @@ class Plan:
 
 
 def read_plan(path: Path) -> Plan:
-    """The plan kept at `path`; `FileNotFoundError` says which plans there are."""
+    """The plan kept at `path`; `FileNotFoundError` says which plans there are.
+
+    `ValueError` for a file that is no plan, or whose specs have other ids now.
+    """
     if not path.exists():
         there = sorted(p.stem for p in path.parent.glob("*.json"))
         known = ", ".join(there) if there else "none yet; run a sweep first"
         raise FileNotFoundError(f"no plan {path.stem!r} in {path.parent}; there: {known}")
-    plain = json.loads(path.read_text())
+    try:
+        return _plan(path, json.loads(path.read_text()))
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path} is no plan of a sweep ({error!r}); run its sweep again to write it anew"
+        ) from error
+
+
+def _plan(path: Path, plain: dict[str, Any]) -> Plan:
     rows = tuple(
         PlanRow(
             key=row["key"],

@@ -230,7 +230,7 @@ def test_errors_end_the_command(
         (replace(asked, row="bert"), "bert has none"),
         (replace(asked, seed=1), "it has not run"),
         (replace(asked, examples=("nowhere",)), "it has no 'nowhere'"),
-        (replace(asked, words=("nowhere",)), "'nowhere' is none; it has: "),
+        (replace(asked, words=("nowhere",)), "'nowhere' is in none: "),
     ):
         assert ended(wrong) == 1
         assert said in " ".join(capsys.readouterr().out.split())

@@ -28,7 +28,6 @@ from analysis.figures.attention_caption import (
     answer_of,
     place_of,
     sentences,
-    where_of,
 )
 from analysis.figures.attention_matrix import draw_matrix
 from analysis.figures.canvas import Drawn, drawn, figure, shown
@@ -83,15 +82,17 @@ def write(results: Path, plan: Plan, row: PlanRow, attention: Attention) -> list
     made = []
     for unit in shown_units(attention):
         made += draw_unit(attention, unit, source, f"{name}-{place_of(unit)}")
-        where = where_of(unit, source)
-        made.append(draw_matrix(attended(attention, unit), where, f"{name}-{place_of(unit)}-all"))
+        found = attended(attention, unit)
+        made.append(draw_matrix(attention, found, source, f"{name}-{place_of(unit)}-all"))
     if len(made) == len(shown_units(attention)):
         told.append("no picture: the text has no words")
     write_whole(folder / f"{name}.csv", strongest(attention).to_csv(index=False))
     captions = "".join(f"{one.name}: {one.caption}\n" for one in made)
     write_whole(folder / f"{name}.txt", captions)
+    written = {path for one in made for path in one.write(folder)}
+    for old in {*folder.glob(f"{name}-*.png"), *folder.glob(f"{name}-*.pdf")} - written:
+        old.unlink()  # of other units, by an earlier run: nothing would say what it shows
     for one in made:
-        one.write(folder)
         told.append(f"{one.name}.pdf, .png: {one.alternative}")
     return told
 

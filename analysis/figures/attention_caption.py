@@ -55,15 +55,9 @@ def sentences(
     source: Source,
 ) -> Iterator[str]:
     """The caption: which items, with which channels, and what a reader must know of both."""
-    unit, spec, count = found.unit, source.row.specs[0], attention.shown.channels
+    unit, count = found.unit, attention.shown.channels
     textual = unit.modality == "textual"
-    yield (
-        f"What the MI2P unit at {where_of(unit, source)} attends to in example "
-        f"{attention.example} of {spec.data.name}, {attention.split} split "
-        f"(row {source.row.label}, trial {attention.trial_id}, seed {source.seed})."
-    )
-    if attention.split == "train":
-        yield "The model was trained on this example."
+    yield from subject(attention, unit, source)
     which = f"{count} channels" if count > 1 else "channel"
     if textual:
         maps = "Z'"
@@ -74,9 +68,10 @@ def sentences(
             f"Each panel has the {which} that attend{'' if count > 1 else 's'} to a word most "
             "beyond the mean over channels:"
         )
-    over = {"mean": "the mean over heads", "max": "the maximum over heads"}
-    heads = over.get(attention.shown.heads, f"head {attention.shown.heads}")
-    yield f"weight ({heads}) times {maps}, from its least to its greatest value, over the picture."
+    yield (
+        f"weight ({heads_of(attention)}) times {maps}, from its least to its greatest value, over "
+        "the picture."
+    )
     if any(not found.heat(*one).any() for one in zip(items, chosen, strict=True)):
         yield "A panel of one colour is of a map that is the same everywhere."
     if not attention.shown.words:
@@ -92,6 +87,31 @@ def sentences(
             f"That is within {100 * (1 - NEARLY_UNIFORM):.0f} % of uniform: these words hardly "
             "prefer any channel, and the picture says little of what the model uses."
         )
+    yield from compared(attention)
+
+
+def subject(attention: Attention, unit: Unit, source: Source) -> Iterator[str]:
+    """Which unit of which model, and which example."""
+    yield (
+        f"What the MI2P unit at {where_of(unit, source)} attends to in example "
+        f"{attention.example} of {source.row.dataset}, {attention.split} split "
+        f"(row {source.row.label}, trial {attention.trial_id}, seed {source.seed})."
+    )
+    if attention.split == "train":
+        yield "The model was trained on this example."
+
+
+def heads_of(attention: Attention) -> str:
+    """What is shown of several heads."""
+    over = {
+        "mean": "the mean over heads",
+        "max": "the maximum over heads, which is no distribution",
+    }
+    return over.get(attention.shown.heads, f"head {attention.shown.heads}")
+
+
+def compared(attention: Attention) -> Iterator[str]:
+    """Whether the model is that of the table."""
     if attention.difference:
         yield (
             "The model is not the table's bit for bit: a probability differs by up to "

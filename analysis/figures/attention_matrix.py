@@ -7,7 +7,9 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from analysis.attended import Attended
+from analysis.figures.attention_caption import Source, compared, heads_of, subject
 from analysis.figures.canvas import Drawn, drawn, figure, shown
+from mi2p.attention_file import Attention
 
 CHANNELS = 24
 """Those that differ most from what all that asks gives in the mean."""
@@ -36,8 +38,8 @@ def times_uniform(found: Attended) -> NDArray[np.float64]:
     return times
 
 
-def draw_matrix(found: Attended, where: str, name: str) -> Drawn:
-    """A row per word and special piece, a column per channel; `where` says of which unit."""
+def draw_matrix(attention: Attention, found: Attended, source: Source, name: str) -> Drawn:
+    """A row per word and special piece, a column per channel."""
     chosen = columns(found)
     values = np.log2(np.maximum(times_uniform(found)[:, chosen], 1e-6))
     extreme = 2 ** float(np.abs(values).max())
@@ -61,10 +63,15 @@ def draw_matrix(found: Attended, where: str, name: str) -> Drawn:
         return drawn(
             made,
             name=name,
-            caption=(
-                f"What the MI2P unit at {where} gives, in multiples of uniform attention: "
-                f"{attends}. The {len(chosen)} of {found.weights.shape[1]} channels that stand "
-                "out most from the mean over what attends; words of several pieces by their mean."
+            caption=" ".join(
+                (
+                    *subject(attention, found.unit, source),
+                    f"Weights ({heads_of(attention)}) in multiples of uniform attention; "
+                    f"{attends}. The {len(chosen)} of {found.weights.shape[1]} channels that "
+                    "stand out most from the mean over what attends; words of several pieces by "
+                    "their mean.",
+                    *compared(attention),
+                )
             ),
             alternative=f"A matrix of {len(found.items)} words by {len(chosen)} channels.",
         )

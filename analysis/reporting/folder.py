@@ -128,7 +128,7 @@ def _plans(results: Path, damaged: list[Damaged]) -> Iterator[Plan]:
         try:
             yield read_plan(path)
         # JSON of any other shape is damaged, too.
-        except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
+        except (ValueError, OSError) as error:
             damaged.append(Damaged(file=f"plans/{path.name}", why=told(error, results)))
 
 

@@ -10,7 +10,6 @@ import pandas as pd
 
 from mi2p.data.images import read_dataset
 from mi2p.data.places import DataUnavailable
-from mi2p.data.summary import read_summaries
 from mi2p.plan import Plan, read_plan
 from mi2p.spec import OPTION_TAKERS, DataSpec
 from mi2p.store import load
@@ -53,14 +52,12 @@ class Seen:
             yield f"data changed since, it is {here} here"
         for other in sorted(self._by_options.get(options, set()) - {fingerprint}):
             yield f"data differs, other trials read {other}"
-        for other in sorted(self._unread.get(data.name, set()) - {fingerprint, here}):
-            yield f"data changed since, a sweep met {other}"
 
     @cached_property
     def _trials(self) -> pd.DataFrame:
         try:
             return load(self._results)
-        except (FileNotFoundError, ValueError):  # what is damaged is told of its own cells
+        except (OSError, ValueError):  # what is damaged is told of its own cells
             return pd.DataFrame()
 
     @cached_property
@@ -78,30 +75,11 @@ class Seen:
             found.setdefault(tuple(options), set()).add(fingerprint)
         return found
 
-    @cached_property
-    def _unread(self) -> dict[str, set[str]]:
-        """By data set, fingerprints that a sweep kept a summary of, but no trial has."""
-        if self._trials.empty:
-            return {}
-        known = set(self._trials["data_fingerprint"].dropna())
-        found: dict[str, set[str]] = {}
-        for fingerprint, summary in _summaries(self._results).items():
-            if fingerprint not in known:
-                found.setdefault(summary, set()).add(fingerprint)
-        return found
-
 
 def plans(results: Path) -> Iterator[Plan]:
     """The plans of a results folder that can be read, by name."""
     for path in sorted((results / "plans").glob("*.json")):
         try:
             yield read_plan(path)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, OSError):
             continue  # told where its table is checked
-
-
-def _summaries(results: Path) -> dict[str, str]:
-    try:
-        return {key: summary.name for key, summary in read_summaries(results).items()}
-    except ValueError:
-        return {}

@@ -131,7 +131,7 @@ class _Written:
             return read_plan(path), ""
         except FileNotFoundError:
             return None, f"its plan is gone, plans/{path.name}"
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, OSError) as error:
             return None, f"its plan cannot be read, plans/{path.name}: {error}"
 
     def _stale_row(self, at: tuple[str, str], row: Mapping[str, Any]) -> list[Stale]:

@@ -75,7 +75,7 @@ def read_summaries(results: Path) -> dict[str, Summary]:
     for path in sorted((results / FOLDER).glob("*.json")):
         try:
             found[path.stem] = _from_plain(json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"{path} is no summary of a data set ({error!r}); delete it, and the sweep writes "
                 "it again"

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from analysis.attended import Attended, attended
+from analysis.figures.attention_caption import Source
 from analysis.figures.attention_matrix import CHANNELS, columns, draw_matrix, times_uniform
+from analysis.figures.canvas import Drawn
 from mi2p.attention_file import Unit
 from tests.an_attention import an_attention
+from tests.analysis.conftest import Lab
 
 
 def unit_of(modality: str, heads: str = "mean") -> Attended:
@@ -50,9 +54,22 @@ def test_channels_that_stand_out_are_drawn_by_number() -> None:
 
 
 @pytest.mark.parametrize("modality", ["textual", "visual"])
-def test_the_same_bytes_and_a_caption(modality: str) -> None:
-    one, other = (draw_matrix(unit_of(modality), "layer 3 of X", "name") for _ in range(2))
+def test_the_same_bytes_and_a_caption(lab: Lab, modality: str) -> None:
+    def made(heads: str = "mean", split: str = "test") -> Drawn:
+        attention = replace(an_attention(heads=heads), split=split)
+        plan = lab.plan()
+        key = "me_bert-1-3" if modality == "textual" else "me_cnn-1-4"
+        (row,) = (row for row in plan.rows if row.key == key)
+        source = Source(plan=plan, row=row, seed=0)
+        return draw_matrix(attention, unit_of(modality, heads), source, "name")
+
+    one, other = made(), made()
     assert one == other and one.pdf.startswith(b"%PDF")
     Image.open(io.BytesIO(one.png)).verify()
     count = len(columns(unit_of(modality)))
-    assert f"The {count} of {count} channels" in one.caption and "layer 3 of X" in one.caption
+    assert f"The {count} of {count} channels" in one.caption
+    where = "layer 3 of MiniLM" if modality == "textual" else "block 4 of DenseNet-121"
+    assert f"unit at {where} attends to in example" in one.caption
+    assert "trained on" not in one.caption and "is no distribution" not in one.caption
+    assert "The model was trained on this example." in made(split="train").caption
+    assert "the maximum over heads, which is no distribution" in made(heads="max").caption

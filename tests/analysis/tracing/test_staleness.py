@@ -15,7 +15,6 @@ from analysis.cells import select
 from analysis.tracing.provenance import Entry, document, of_row
 from analysis.tracing.staleness import Stale, check
 from mi2p import code
-from mi2p.data.summary import Counts, Summary
 from mi2p.files import write_whole
 from mi2p.plan import Plan
 from mi2p.spec import DataSpec
@@ -238,24 +237,6 @@ def test_data_of_other_options_is_no_other_data(lab: Lab, plan: Plan) -> None:
     assert check(lab.results) == []
 
 
-def test_data_that_a_sweep_met_and_no_trial_read_yet_is_told(lab: Lab, plan: Plan) -> None:
-    split = Counts(examples=1, classes=(1,))
-    met = Summary(
-        name="openclipart",
-        fingerprint="beef",
-        multilabel=False,
-        classes=("a",),
-        counts=dict.fromkeys(("train", "val", "test"), split),
-    )
-    replace(met, fingerprint="f00d").write(lab.results)
-    replace(met, name="food101", fingerprint="cafe").write(lab.results)
-    assert check(lab.results) == []
-    met.write(lab.results)
-    found = check(lab.results)
-    assert {each.what for each in found} == {"data changed since, a sweep met beef"}
-    assert {each.row for each in found} == {"cnn", "me_cnn-1-4", "bert"}
-
-
 def test_data_is_compared_with_what_is_here(lab: Lab, plan: Plan) -> None:
     asked = []
 
@@ -268,3 +249,11 @@ def test_data_is_compared_with_what_is_here(lab: Lab, plan: Plan) -> None:
     assert len(asked) == 1  # reading takes time
     assert check(lab.results, lambda data: "f00d") == []
     assert check(lab.results, lambda data: None) == []
+
+
+def test_a_folder_among_the_plans_and_a_list_for_trials(lab: Lab, plan: Plan) -> None:
+    (lab.results / "plans" / "folder.json").mkdir()
+    row = '{"key":"a","label":"b","paper":"","trials":[]}'
+    text = f'{{"name":"zz","table":5,"rows":[{row}]}}'
+    (lab.results / "plans" / "zz.json").write_text(text)
+    assert check(lab.results) == []
