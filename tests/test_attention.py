@@ -221,6 +221,16 @@ def test_from_a_trial_to_pictures(
     assert ended(asked) == 0
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
 
+    # Words are drawn in the texts that have them.
+    with np.load(kept) as arrays:
+        word = str(json.loads(str(arrays["about"]))["text"].split()[0])
+    assert ended(replace(asked, number=3, words=(word,))) == 0
+    found = {path.stem: json.loads(str(np.load(path)["about"])) for path in folder.glob("*.npz")}
+    assert len(found) == 3 and found[kept.stem]["shown"]["words"] == [word]
+    for about in found.values():
+        has = word.lower() in about["text"].lower().split()
+        assert about["shown"]["words"] == [word] * has
+
 
 def test_errors_end_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

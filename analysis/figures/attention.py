@@ -34,6 +34,7 @@ from analysis.figures.canvas import Drawn, drawn, figure, shown
 from analysis.figures.sentence import DOTS, SIZE, draw_sentence, lines_of
 from mi2p.attention_file import Attention, Unit, folder_of, read, stem
 from mi2p.files import write_whole
+from mi2p.model_spec import BOTH
 from mi2p.plan import Plan, PlanRow
 
 PANEL = 2.1
@@ -90,8 +91,9 @@ def write(results: Path, plan: Plan, row: PlanRow, attention: Attention) -> list
     captions = "".join(f"{one.name}: {one.caption}\n" for one in made)
     write_whole(folder / f"{name}.txt", captions)
     written = {path for one in made for path in one.write(folder)}
-    for old in {*folder.glob(f"{name}-*.png"), *folder.glob(f"{name}-*.pdf")} - written:
-        old.unlink()  # of other units, by an earlier run: nothing would say what it shows
+    for modality in BOTH:
+        for old in set(folder.glob(f"{name}-{modality}-*")) - written:
+            old.unlink()  # of other units, by an earlier run: nothing would say what it shows
     for one in made:
         told.append(f"{one.name}.pdf, .png: {one.alternative}")
     return told

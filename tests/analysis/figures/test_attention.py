@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import matplotlib
@@ -93,6 +94,19 @@ def test_files_lie_beside_each_other(lab: Lab, tmp_path: Path) -> None:
         *("b-visual-4", "b-visual-4-all", "b-textual-3", "b-textual-3-all"),
     ]
     assert told[:2] == ["label: rescue; predicted: others (0.75)", "text: Rescue the flooded"]
+
+
+def test_pictures_of_other_units_go_and_those_of_other_examples_stay(lab: Lab) -> None:
+    plan = lab.plan()
+    made = partial(an_attention, trial_id=plan.rows[3].specs[0].trial_id)
+    for example, taps in (("b", ()), ("b-2", ()), ("b", (1,))):
+        attention = made(example=example, taps=taps)
+        folder = attention.write(lab.results).parent
+        write(lab.results, plan, plan.rows[3], attention)
+    assert {file.stem for file in folder.glob("*.png")} == {
+        *("b-textual-1", "b-textual-1-all"),
+        *("b-2-visual-4", "b-2-visual-4-all", "b-2-textual-3", "b-2-textual-3-all"),
+    }
 
 
 def test_words_that_are_not_there_leave_no_files(lab: Lab) -> None:
