@@ -19,7 +19,7 @@ from analysis.studied import Studied
 from analysis.typesetting.formats import Texts
 from analysis.typesetting.html_table import to_html
 from analysis.typesetting.latex_table import to_latex
-from analysis.typesetting.tabular import Row, Table, records_csv
+from analysis.typesetting.tabular import EMPTY, Row, Table, records_csv
 from mi2p.plan import Plan
 
 if TYPE_CHECKING:
@@ -109,7 +109,13 @@ def _pages(comparison: Comparison, found: Sequence[Studied]) -> list[Table]:
             f"{significance.sentence(found)}"
         ),
         label=f"tab:{plan.name}",
-        footnotes=(*merged(notes), *merged(marks), *_resolutions(found), *merged(fine)),
+        footnotes=(
+            *_absent(found),
+            *merged(notes),
+            *merged(marks),
+            *_resolutions(found),
+            *merged(fine),
+        ),
         comments=_comments(comparison, found[0]),
     )
     if not any(on.part.printed for on in found):
@@ -189,7 +195,30 @@ def _notes_of_numbers(comparison: Comparison, on: Studied) -> list[str]:
     accuracies = on.part.accuracies()
     if on.part.num_test and accuracies:
         told.append(resolution(accuracies, on.part.num_test))
-    return [*told, *_resolvable(on), *on.rare]
+    return [*_unreferenced(comparison, on), *told, *_resolvable(on), *on.rare]
+
+
+def _unreferenced(comparison: Comparison, on: Studied) -> list[str]:
+    """Which rows lack what they would be compared with."""
+    lone = [row.row.label for row in on.part.rows if on.references.get(row.row.key, row) is None]
+    if not lone:
+        return []
+    return [
+        f"{_delta(on)} {EMPTY}: the plan has no row of {comparison.reference_name} for "
+        f"{', '.join(lone)}."
+    ]
+
+
+def _absent(found: Sequence[Studied]) -> list[str]:
+    """Where a row that stands beside others is not of the plan."""
+    labels = {row.row.key: row.row.label for row in _rows(found)}
+    told = []
+    for on in found:
+        there = {row.row.key for row in on.part.rows}
+        lacking = [label for key, label in labels.items() if key not in there]
+        if lacking:
+            told.append(f"on {setting(on.part.dataset)}: {', '.join(lacking)}")
+    return [f"{EMPTY} where the plan has no such row: {'; '.join(told)}."] if told else []
 
 
 def _resolvable(on: Studied) -> list[str]:

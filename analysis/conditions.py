@@ -8,8 +8,8 @@ circumstance (another GPU, an edited source file) is told, with the rows that it
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any
 
@@ -17,6 +17,7 @@ import pandas as pd
 
 from analysis.cells import RowTrials
 from mi2p.backbones import textual_card
+from mi2p.model_spec import BOTH, UnitSpec
 from mi2p.spec import TrialSpec
 
 TOLD_APART: Mapping[str, str] = MappingProxyType(
@@ -69,6 +70,28 @@ OPTIONS = (
 )
 
 
+OF_TRAINED = (
+    Option(title="Learning rate", value=lambda s: s.train.lr, matters=_trained),
+    Option(
+        title="Learning rate of the CNN (times)",
+        value=lambda s: s.train.visual_lr_multiplier,
+        matters=lambda s: _trained(s) and s.model.trains == BOTH,
+    ),
+    Option(
+        title="Learning rate of classifiers (times)",
+        value=lambda s: s.train.head_lr_multiplier,
+        matters=_trained,
+    ),
+    Option(title="Weight decay", value=lambda s: s.train.weight_decay, matters=_trained),
+    Option(
+        title="Dropout before the classifier",
+        value=lambda s: s.model.head_dropout,
+        matters=_trained,
+    ),
+)
+"""Should be the same for all rows that train the same backbones, which need their own rates."""
+
+
 def notes(rows: Sequence[RowTrials]) -> list[str]:
     """A footnote for each condition that these rows of one data set do not share."""
     return [
@@ -78,6 +101,8 @@ def notes(rows: Sequence[RowTrials]) -> list[str]:
         *_left_out(rows),
         *_cut_texts(rows),
         *(note for option in OPTIONS for note in _option(option, rows)),
+        *_unlike(_of_trained(_as_declared(rows))),
+        *_unlike(_of_units(_as_declared(rows))),
     ]
 
 
@@ -178,9 +203,48 @@ def _option(option: Option, rows: Sequence[RowTrials]) -> list[str]:
             for value in labels
         )
         return [f"{option.title}, by the backbones that are trained: {', '.join(told)}."]
+    return [_but(option.title, labels)]
+
+
+def _of_trained(rows: Sequence[RowTrials]) -> Iterator[tuple[str, Any, str]]:
+    """Each option, by the backbones that are trained, its value and the label of a row."""
+    for row in rows:
+        spec = row.row.specs[0]
+        for option in OF_TRAINED:
+            if option.matters(spec):
+                title = f"{option.title} ({' and '.join(spec.model.trains)})"
+                yield title, option.value(spec), row.row.label
+
+
+def _of_units(rows: Sequence[RowTrials]) -> Iterator[tuple[str, Any, str]]:
+    """The same of units, by their backbone; where they are attached tells rows apart."""
+    for row in rows:
+        model = row.row.specs[0].model
+        for modality, backbone in zip(BOTH, (model.visual, model.textual), strict=True):
+            units = model.units_of(modality)
+            for option in (field.name for field in fields(UnitSpec) if field.name != "attach"):
+                if units is not None:
+                    yield f"{option} of units in {backbone}", getattr(units, option), row.row.label
+
+
+def _unlike(found: Iterable[tuple[str, Any, str]]) -> list[str]:
+    """Of what has more than one value."""
+    titles: dict[str, dict[Any, list[str]]] = {}
+    for title, value, label in found:
+        titles.setdefault(title, {}).setdefault(value, []).append(label)
+    return [_but(title, labels) for title, labels in titles.items() if len(labels) > 1]
+
+
+def _as_declared(rows: Sequence[RowTrials]) -> list[RowTrials]:
+    """Rows with a number; what a search chose is told beside the table."""
+    return [row for row in rows if not row.finished.empty and row.row.searched is None]
+
+
+def _but(title: str, labels: Mapping[Any, Sequence[str]]) -> str:
+    """What most rows have, then which have something else."""
     usual = max(labels, key=lambda value: len(labels[value]))  # the first of several
     others = [f"{value} in {_each_once(labels[value])}" for value in labels if value != usual]
-    return [f"{option.title}: {usual}, but {'; '.join(others)}."]
+    return f"{title}: {usual}, but {'; '.join(others)}."
 
 
 def _each_once(labels: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.inference.pairs import LEVEL, measured
@@ -60,7 +60,9 @@ class Planned:
     fewest: int | None
     """The same with the smallest variance between seeds that the pilot leaves open (95 %)."""
     most: int | None
-    """With the largest one."""
+    """With the largest one, and the largest noise of the test examples."""
+    surely: float
+    """The difference that any number of seeds finds with that noise, a fraction."""
     steps: tuple[Step, ...]
     """The last is of any number of seeds."""
 
@@ -68,6 +70,11 @@ class Planned:
     def hopeless(self) -> bool:
         """Whether no number of seeds will do."""
         return self.steps[-1].power < self.power
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether the pilot leaves open that no number of seeds will do."""
+        return self.surely > self.difference
 
     @property
     def examples(self) -> int:
@@ -89,7 +96,7 @@ def planned(
     """From the predictions of a plan's trials; `difference` is a fraction, or else the pilot's.
 
     The metric is the primary one unless it is named. `ValueError` where the rows are not there,
-    share fewer than two seeds with predictions, or nothing can be asked for.
+    share fewer than two seeds with predictions, tell nothing, or nothing can be asked for.
     """
     part = _part(results, plan, rows, dataset)
     metric = metric or part.primary
@@ -105,7 +112,8 @@ def planned(
     if not 0 < wanted < 1:
         raise ValueError(
             "the difference to be found must be above 0 and below 100 points, but "
-            f"{'the pilot shows' if difference is None else 'it is'} {100 * wanted:g}; name one"
+            f"{'the pilot shows' if difference is None else 'it is'} {100 * wanted:g}; name "
+            "one with --difference"
         )
     if not LEVEL < power < 1:
         raise ValueError(f"{LEVEL} < power < 1 must hold, but {power=}")
@@ -122,6 +130,7 @@ def planned(
         seeds=(seeds := needed(found, wanted, power)),
         fewest=needed(low, wanted, power),
         most=needed(high, wanted, power),
+        surely=outlook(high, math.inf).resolvable(power),
         steps=_steps(found, seeds, wanted, power),
     )
 
@@ -220,6 +229,15 @@ def _answer(plan: Planned) -> list[str]:
             f"be found; {100 * plan.difference:.1f} need at least {plan.examples} test examples "
             f"(there are {plan.pilot.num_examples})."
         ]
+    if plan.uncertain:
+        return [
+            f"To find {wanted}: {_count(plan.seeds)} seeds of each row by the pilot's estimates, "
+            "but it is not known whether any number will do: the noise of the test examples may "
+            f"be as large as all that the pilot shows, and then no less than "
+            f"{100 * plan.surely:.1f} points are found with any number of seeds.",
+            "What seeds change is known from few: by its 95 % interval, at least "
+            f"{_count(plan.fewest)} seeds.",
+        ]
     return [
         f"To find {wanted}: {_count(plan.seeds)} seeds of each row.",
         f"What seeds change is known from few: by its 95 % interval, from {_count(plan.fewest)} "
@@ -233,13 +251,10 @@ def _table(plan: Planned) -> list[str]:
         seeds = "any number" if step.seeds is None else str(step.seeds)
         lines.append(f"{seeds:>13}  {100 * step.power:3.0f} %  {100 * step.resolvable:.1f}")
     if not plan.pilot.floor:
-        most = outlook(replace(plan.pilot, floor=plan.pilot.ceiling), math.inf)
-        points = 100 * most.resolvable(plan.power)
         lines += [
             "",
             "The pilot shows no noise of the test examples beyond chance answers of single "
-            "trials, and none is planned for. It may be as large as all that the pilot shows: "
-            f"then {points:.1f} points are found with any number of seeds.",
+            "trials, and the table has none.",
         ]
     return lines
 

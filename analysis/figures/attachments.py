@@ -70,7 +70,7 @@ def _of_table(results: Path, plan: Plan, part: Part) -> list[Drawn]:
             f"{_meaning(game)}"
         )
         if any(one.half_width is not None for one in _estimates(game, of)):
-            caption += f" Lines are 95 % intervals, {of_intervals(mine)}."
+            caption += f" Lines are 95 % intervals, {of_intervals(mine, part)}."
         figures.append(
             _draw(
                 game,

@@ -241,7 +241,7 @@ def _caption(part: Part, points: Sequence[Point]) -> str:
         "row is better for as little."
     )
     if any(point.low < point.high for point in points):
-        told += f" Vertical lines are 95 % intervals of the mean, {of_intervals(part.rows)}."
+        told += f" Vertical lines are 95 % intervals of the mean, {of_intervals(part.rows, part)}."
     if len(_devices(points)) > 1:
         told += " Seconds on several kinds of devices do not compare."
     if any(point.row.row.searched for point in points):

@@ -148,7 +148,7 @@ def _caption(part: Part, metrics: Sequence[str], found: Intervals) -> str:
         "single seeds"
     )
     if found:
-        told += f", and lines are 95 % intervals of the mean, {of_intervals(rows)}"
+        told += f", and lines are 95 % intervals of the mean, {of_intervals(rows, part)}"
     told += ". The axes need not begin at 0."
     if part.printed:
         told += " Hollow triangles are what the paper prints."

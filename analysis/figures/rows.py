@@ -99,11 +99,15 @@ def lacking(rows: Sequence[RowTrials]) -> str:
     return told
 
 
-def of_intervals(rows: Sequence[RowTrials]) -> str:
-    """Over what an interval is."""
+def of_intervals(rows: Sequence[RowTrials], part: Part) -> str:
+    """Over what the intervals of rows of a data set are."""
+    if all(len(row.finished) < 2 for row in part.rows):
+        return "over test examples only, of these trained models"
     single = any(len(row.finished) == 1 for row in rows)
     return "over test examples and seeds" + (
-        " (of a row with one seed: over examples, for its trained model alone)" if single else ""
+        " (of a row with one seed: with the variance between seeds that is usual among the rows)"
+        if single
+        else ""
     )
 
 

@@ -76,8 +76,8 @@ class Difference:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Of 95 %."""
-        return self.mean - self.half_width, self.mean + self.half_width
+        """Of 95 %; no metrics differ by more than 1."""
+        return max(-1.0, self.mean - self.half_width), min(1.0, self.mean + self.half_width)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

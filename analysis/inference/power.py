@@ -15,7 +15,8 @@ Simulated (`tests/analysis/inference/test_power.py`): where F and B are known, p
 and 80.3 % that are promised are 81.0, 85.0 and 81.8 % of 600 tables each. A pilot of three seeds
 does not know B: what is planned from it has a power of 78 to 81 % in the median, of 71 to 76 % on
 average, and one plan in four less than 59 to 68 %, as its seeds happened to agree. In 93 to 98 %
-the number that is truly needed is in `range`.
+the number that is truly needed is in `range`, whose largest end also takes F to be as large as it
+may be: where no number of seeds would do, two pilots in five of three seeds promise one.
 
 The more seeds, the nearer the variance is to F, and not below: a difference that F hides needs
 more test examples. V_e of a metric goes down as one over their number. F is between 0, which is
@@ -62,12 +63,15 @@ class Pilot:
     num_examples: int
 
     def range(self) -> tuple[Pilot, Pilot]:
-        """With the variance between seeds at the ends of its chi-square interval of 95 %."""
+        """With the variance between seeds at the ends of its chi-square interval of 95 %.
+
+        And, at the larger, with F at its ceiling.
+        """
         low, high = (
             self.scaled(self.freedom / float(special.chdtri(self.freedom, tail)))
             for tail in (LEVEL / 2, 1 - LEVEL / 2)
         )
-        return low, high
+        return low, replace(high, floor=high.ceiling)
 
     def scaled(self, factor: float) -> Pilot:
         """With so many times the variance between seeds, but no less than there is by chance."""
@@ -96,7 +100,9 @@ class Outlook:
         return float((above + below).mean())
 
     def resolvable(self, power: float) -> float:
-        """The difference that is found with this power; powers up to `LEVEL` find none."""
+        """The difference that is found with this power; 0 if none at all is found so often."""
+        if self.power(0) >= power:
+            return 0.0
         high = float(self.thresholds.max()) + 10 * self.sd
         if not high:
             return 0.0
@@ -104,7 +110,10 @@ class Outlook:
 
 
 def pilot(of: Measured, first: str, second: str) -> Pilot:
-    """Of two methods; `ValueError` unless they share at least two seeds."""
+    """Of two methods.
+
+    `ValueError` unless they share at least two seeds, and their difference varies over resamples.
+    """
     difference = of.difference(first, second)
     if difference is None or len(difference.seeds) < 2:
         shared = len(difference.seeds) if difference else 0
@@ -117,6 +126,11 @@ def pilot(of: Measured, first: str, second: str) -> Pilot:
     between = [max(own.between.value, own.by_chance) for own in seeds]
     total = added([own.between for own in seeds])
     examples = of.of_examples(first, second, difference.seeds).value
+    if not examples:
+        raise ValueError(
+            "a pilot needs a difference that varies over resamples of the test examples, but that "
+            f"of {first!r} and {second!r} does not: it tells nothing of their noise"
+        )
     return Pilot(
         difference=difference,
         floor=max(0.0, examples - sum(chance) / len(difference.seeds)),

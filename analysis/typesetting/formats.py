@@ -1,4 +1,8 @@
-"""The files of a table: the same content as LaTeX, markdown, HTML and CSV."""
+"""The files of a table: LaTeX, markdown, HTML and CSV.
+
+The content is the same but for what does not fit on a page: in LaTeX, several data sets stand side
+by side without the column of differences (`analysis/assembled.py`).
+"""
 
 from __future__ import annotations
 

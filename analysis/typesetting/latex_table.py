@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 from analysis.typesetting.tabular import MINUS, Parsed, Row, Table, one_line, parsed
@@ -42,6 +43,10 @@ _ESCAPES = str.maketrans(
         "*": "{*}",
     }
 )
+_LACKING = re.compile(
+    "(?:[«»ÐÞðþĄąĐđĘęĦħĮįĸĿŀŉŊŋŦŧŲųſ]|[^\\t -~\u00a0-\u017f\u2010-\u2016‘’“”…‰€])+"  # noqa: RUF001
+)
+"""Characters that pdflatex does not have unless a document loads more than `PREAMBLE`."""
 _WIDTHS = {"∈": 6, "±": 7, ".": 2, "(": 3, ")": 3}
 """Of signs, about, where a digit (and what is not here) has 4."""
 
@@ -78,8 +83,16 @@ def to_latex(table: Table) -> str:
 
 
 def escape_latex(text: str) -> str:
-    """Text that LaTeX prints as it stands."""
-    return one_line(text).translate(_ESCAPES)
+    """Text that LaTeX prints as it stands, but for what it lacks, such as Chinese letters.
+
+    Of these the code points are printed, `[U+65E5 U+672C]`: LaTeX would stop at them.
+    """
+    escaped = unicodedata.normalize("NFC", one_line(text)).translate(_ESCAPES)
+    return _LACKING.sub(_code_points, escaped)
+
+
+def _code_points(found: re.Match[str]) -> str:
+    return f"{{[}}{' '.join(f'U+{ord(char):04X}' for char in found[0])}]"
 
 
 def _format(table: Table, place: int) -> str:

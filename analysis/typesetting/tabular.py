@@ -22,11 +22,18 @@ Value = str | int | float | None
 
 MARKS = "∈↑↓†"
 """What may follow a number; a footnote says what it means."""
+# Digits without separators are few: an id of 16 hexadecimal digits may have no letter.
 _NUMBER = re.compile(
-    rf"(?P<mean>[+{MINUS}]?(?:\d{{1,3}}(?:,\d{{3}})+|\d+)(?:\.\d+)?)(?: ± (?P<spread>\d+\.\d+))?"
-    rf"(?: (?P<count>\(\d+/\d+\)))?(?: (?P<mark>[{MARKS}]))?"
+    rf"(?P<mean>[+{MINUS}]?(?:\d{{1,3}}(?:,\d{{3}})+|\d{{1,9}})(?:\.\d+)?)"
+    rf"(?: ± (?P<spread>\d+\.\d+))?(?: (?P<count>\(\d+/\d+\)))?(?: (?P<mark>[{MARKS}]))?"
 )
-_MARKDOWN = re.compile(r"([\\|*<`])")
+_MARKDOWN = re.compile(
+    r"[\\|*<`~$]"
+    r"|(?<!\w)_+|_+(?!\w)"  # not within words
+    r"|&(?=#?\w+;)"  # what would be an entity
+    r"|\](?=[(\[:])|^\[(?=[ xX]\])"  # a link, a box to be ticked
+)
+"""What markdown would not show as it stands; some only where they mean something."""
 Size = Literal["small", "footnotesize", "scriptsize"]
 
 
@@ -237,7 +244,7 @@ def records_csv(records: Iterable[Mapping[str, Value]]) -> str:
 
 def escape_markdown(text: str) -> str:
     """Text that markdown shows as it stands, also in a cell of a pipe table."""
-    return _MARKDOWN.sub(r"\\\1", one_line(text))
+    return _MARKDOWN.sub(lambda found: re.sub("(.)", r"\\\1", found[0]), one_line(text))
 
 
 def one_line(text: str) -> str:

@@ -15,6 +15,7 @@ from analysis.assembled import texts
 from analysis.table3 import TABLE as TABLE3
 from analysis.table5 import TABLE as TABLE5
 from mi2p.data.summary import Counts, Summary
+from mi2p.plan import read_plan
 from sweeps.compare_crisismmd import Options, plan
 from tests.analysis.test_studied import answered
 from tests.analysis.typesetting.test_html_table import Tree
@@ -131,3 +132,26 @@ def test_every_cell_of_several_data_sets_is_in_the_json(results: Path) -> None:
     assert sorted(plain["files"]) == [
         f"table3-crisismmd.{end}" for end in ("csv", "html", "md", "tex")
     ]
+
+
+def test_a_row_without_its_reference_says_so(lab: Any) -> None:
+    plan = answered(lab)
+    lone = replace(plan, rows=plan.rows[1:])  # without the CNN alone
+    note = (
+        "Δ Acc --: the plan has no row of the same backbone without units for DenseNet-121 + "
+        "MI2P{1-4}."
+    )
+    made = texts(TABLE5, TABLE5.studied(lab.results, lone))
+    assert f"- {note}" in made["md"] and f"<li>{note.replace('Δ', '&#916;')}</li>" in made["html"]
+    assert "the plan has no row of" not in texts(TABLE5, TABLE5.studied(lab.results, plan))["md"]
+
+
+def test_a_row_that_one_data_set_lacks_is_named(results: Path) -> None:
+    made = read_plan(results / "plans" / "table3-crisismmd.json")
+    some = replace(
+        made,
+        rows=tuple(row for row in made.rows if (row.dataset[-1], row.key) != ("2", "gmu")),
+    )
+    note = "-- where the plan has no such row: on CrisisMMD (Task 2): GMU."
+    assert note in texts(TABLE3, TABLE3.studied(results, some))["tex"]
+    assert "no such row: on" not in text_of(results, "tex")

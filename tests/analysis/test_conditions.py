@@ -9,7 +9,7 @@ import pytest
 
 from analysis.cells import select
 from analysis.conditions import OPTIONS, notes
-from mi2p.plan import Plan, PlanRow
+from mi2p.plan import Plan, PlanRow, Searched
 from mi2p.store import load
 
 CNN, ME_CNN, BERT, ME_BERT = range(4)
@@ -57,6 +57,70 @@ def test_a_row_that_is_not_like_the_others_is_named(
     odd = changed(plan.rows[ME_CNN], part, **values)
     found = told(lab, filled(lab, with_row(plan, ME_CNN, odd)))
     assert found == [f"{note} DenseNet-121 + MI2P{{1-4}}."]
+
+
+@pytest.mark.parametrize(
+    ("part", "values", "note"),
+    [
+        ("train", {"lr": 1e-3}, "Learning rate (visual): 0.0001, but 0.001"),
+        (
+            "train",
+            {"head_lr_multiplier": 2.0},
+            "Learning rate of classifiers (times) (visual): 1.0, but 2.0",
+        ),
+        ("train", {"weight_decay": 0.01}, "Weight decay (visual): 0.0, but 0.01"),
+        ("model", {"head_dropout": 0.5}, "Dropout before the classifier (visual): 0.1, but 0.5"),
+    ],
+)
+def test_rows_that_train_the_same_backbone_should_be_trained_alike(
+    lab: Any, part: str, values: dict[str, Any], note: str
+) -> None:
+    plan = lab.plan(seeds=(0,))
+    odd = with_row(plan, ME_CNN, changed(plan.rows[ME_CNN], part, **values))
+    assert told(lab, filled(lab, odd)) == [f"{note} in DenseNet-121 + MI2P{{1-4}}."]
+    # Not like those that train the other backbone, which is by design.
+    both = with_row(odd, CNN, changed(odd.rows[CNN], part, **values))
+    assert told(lab, filled(lab, both)) == []
+
+
+def test_what_a_search_chose_is_not_told_again(lab: Any) -> None:
+    plan = lab.plan(seeds=(0,))
+    searched = Searched(
+        study="s",
+        sampler="tpe",
+        scheduler="none",
+        against=None,
+        wanted=1,
+        tried=1,
+        pruned=0,
+        failed=0,
+        metric="val/accuracy",
+        best=0.6,
+        first=None,
+        trials=(),
+    )
+    odd = replace(changed(plan.rows[ME_CNN], "train", lr=1e-3), searched=searched)
+    assert told(lab, filled(lab, with_row(plan, ME_CNN, odd))) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "note"),
+    [
+        ({"heads": 4}, "heads of units in densenet121: 8, but 4"),
+        ({"d_k": 32}, "d_k of units in densenet121: 64, but 32"),
+        ({"out_projection": True}, "out_projection of units in densenet121: False, but True"),
+    ],
+)
+def test_units_in_one_backbone_should_be_alike(
+    lab: Any, values: dict[str, Any], note: str
+) -> None:
+    plan = lab.plan(seeds=(0,))
+    row = plan.rows[ME_CNN]
+    assert row.specs[0].model.units is not None
+    other = replace(row.specs[0].model.units, attach=(1,), **values)
+    odd = replace(changed(row, "model", units=other), key="odd", label="odd")
+    # Where units are attached is no condition, and those of the other backbone have other heads.
+    assert told(lab, filled(lab, replace(plan, rows=(*plan.rows, odd)))) == [f"{note} in odd."]
 
 
 def test_what_a_row_does_not_read_is_no_condition(lab: Any) -> None:

@@ -65,10 +65,28 @@ def test_where_the_pilot_shows_no_noise_of_examples(tmp_path: Path) -> None:
     found = planned(tmp_path, made_up(tmp_path), ROWS, difference=0.12)
     assert found.pilot.floor > 0 and "any number" in text(found)
     assert "no noise of the test examples" not in text(found)
-    told = text(replace(found, pilot=replace(found.pilot, floor=0.0, ceiling=0.01**2)))
-    # 2.8 standard errors of one point.
-    assert "then 2.8 points are found with any number of seeds" in told
+    told = text(replace(found, pilot=replace(found.pilot, floor=0.0)))
+    assert "The pilot shows no noise of the test examples beyond chance answers" in told
     assert "\n   any number" not in told
+
+
+def test_where_it_is_not_known_whether_any_number_will_do(tmp_path: Path) -> None:
+    made = made_up(tmp_path)
+    wanted = 0.01 + planned(tmp_path, made, ROWS, difference=0.12).steps[-1].resolvable
+    found = planned(tmp_path, made, ROWS, difference=wanted)
+    largest = replace(found.pilot, floor=found.pilot.ceiling)
+    # 2.8 standard errors.
+    assert found.surely == pytest.approx(2.8 * math.sqrt(found.pilot.ceiling), rel=0.02)
+    assert outlook(largest, math.inf).power(wanted) < 0.8
+    assert found.uncertain and not found.hopeless and found.most is None
+    told = text(found)
+    assert "by the pilot's estimates, but it is not known whether any number will do" in told
+    assert f"no less than {100 * found.surely:.1f} points are found" in told
+
+
+def test_every_legal_power_is_planned(tmp_path: Path) -> None:
+    found = planned(tmp_path, made_up(tmp_path), ROWS, difference=0.12, power=0.051)
+    assert found.seeds == 2 and found.steps[0].resolvable < 0.05
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,7 +101,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         (["--rows", "cnn", "gmu"], "rows must be two of .*, but got 'gmu'"),
         (["--rows", "cnn", "cnn"], "but both are 'cnn'"),
         (["--dataset", "food101"], "dataset must be one of crisismmd_task3, but is 'food101'"),
-        (["--difference", "0"], "above 0 and below 100 points, but it is 0"),
+        (["--difference", "0"], "above 0 and below .*, but it is 0; name one with --difference"),
         (["--power", "0.01"], "0.05 < power < 1 must hold"),
         (["--metric", "micro_f1"], "metric must be one of accuracy, macro_f1, weighted_f1"),
         (["--plan", "nothing"], "no plan 'nothing'"),

@@ -48,8 +48,23 @@ def test_what_is_lacking_is_said(lab: Lab) -> None:
         "1 of DenseNet-121 + MI2P{1-4}."
     )
     assert lacking(part.rows[:1]) == ""
-    assert "with one seed" in of_intervals(part.rows)
-    assert "with one seed" not in of_intervals(part.rows[:1])
+
+
+def test_over_what_intervals_are(lab: Lab) -> None:
+    plan = lab.plan()
+    lab.fill(plan.rows[0], [0.5])
+    lab.fill(plan.rows[1], [0.5])
+    (part,) = parts_of(lab.results, plan)
+    assert of_intervals(part.rows, part) == "over test examples only, of these trained models"
+    lab.fill(plan.rows[0], [0.5, 0.6])
+    (part,) = parts_of(lab.results, plan)
+    # As `inference/seeds.py` has it: the usual variance is that of other rows, too.
+    for rows in (part.rows, part.rows[1:]):
+        assert of_intervals(rows, part) == (
+            "over test examples and seeds (of a row with one seed: with the variance between "
+            "seeds that is usual among the rows)"
+        )
+    assert of_intervals(part.rows[:1], part) == "over test examples and seeds"
 
 
 @pytest.mark.parametrize("table", [5, 0])

@@ -80,6 +80,40 @@ def test_the_range_is_the_chi_square_interval_of_the_variance() -> None:
     assert replace(MADE, by_chance=(0.0003, 0.0)).range()[0].between[0] == 0.0003
 
 
+def test_the_range_has_the_noise_of_examples_up_to_its_ceiling() -> None:
+    low, high = replace(MADE, floor=0.002**2, ceiling=0.01**2).range()
+    assert (low.floor, high.floor) == (0.002**2, 0.01**2)
+
+
+def test_what_is_found_by_chance_so_often_is_no_difference() -> None:
+    level = replace(MADE, floor=0.01**2)
+    # What the test finds where there is nothing.
+    false = outlook(level, 2).power(0)
+    assert outlook(level, 2).resolvable(0.9 * false) == 0
+    assert outlook(level, 2).resolvable(1.1 * false) > 0
+    assert outlook(level, math.inf).resolvable(0.049) == 0
+
+
+def test_pilots_promise_no_seeds_for_sure_where_none_will_do() -> None:
+    setting = Setting(rows=6, examples=96, luck=0.03, gain=0.02, taste=0.1)
+    # With 60 seeds each, F is known: any number of seeds has a power of 64 % here.
+    promised = 0
+    for at in range(30):
+        found = pilot(
+            measured(table(setting, at), ["accuracy"], resamples=500)["accuracy"], "row0", "row1"
+        )
+        promised += needed(found, 0.02, 0.8) is not None
+        assert needed(found.range()[1], 0.02, 0.8) is None
+    assert promised > 8  # of the estimates alone
+
+
+def test_a_pair_that_does_not_vary_is_no_pilot() -> None:
+    answers = table(Setting(rows=2, seeds=2), 0)
+    same = {"a": answers["row0"], "b": answers["row0"]}
+    with pytest.raises(ValueError, match="varies over resamples of the test examples, but that"):
+        pilot(measured(same, ["accuracy"], resamples=50)["accuracy"], "a", "b")
+
+
 def test_a_pilot_is_the_test_at_its_own_seeds() -> None:
     methods = table(Setting(rows=2, luck=0.1), 3)
     of = measured(methods, ["accuracy"], resamples=500)["accuracy"]
@@ -96,15 +130,16 @@ def test_a_pilot_is_the_test_at_its_own_seeds() -> None:
 
 
 def test_seeds_that_agree_entirely_are_a_pilot_all_the_same() -> None:
-    (method,) = table(Setting(rows=1, examples=256), 0).values()
-    same = replace(method, guesses=method.guesses[:1] * 2, seeds=(0, 1))
-    found = pilot(
-        measured({"a": same, "b": same}, ["accuracy"], resamples=50)["accuracy"], "a", "b"
-    )
-    assert (found.floor, found.between, found.freedom) == (0, (0, 0), 2)
+    same = {
+        key: replace(method, guesses=method.guesses[:1] * 2, seeds=(0, 1))
+        for key, method in table(Setting(rows=2, examples=256), 0).items()
+    }
+    found = pilot(measured(same, ["accuracy"], resamples=50)["accuracy"], "row0", "row1")
+    assert found.floor == found.ceiling > 0
+    assert (found.between, found.freedom) == ((0, 0), 2)
     assert [one.between for one in found.range()] == [(0, 0), (0, 0)]
-    assert needed(found, 0.01, 0.8) == 2
-    assert outlook(found, 2).resolvable(0.8) == 0
+    assert needed(found, 0.5, 0.8) == 2
+    assert outlook(found, 2).resolvable(0.8) == outlook(found, 9).resolvable(0.8) > 0
 
 
 def test_one_shared_seed_is_no_pilot() -> None:

@@ -137,6 +137,27 @@ def test_what_is_special_to_latex_is_escaped() -> None:
     )
 
 
+def test_what_latex_lacks_is_named_by_its_code_points() -> None:
+    assert escape_latex("日本x ą") == "{[}U+65E5 U+672C]x {[}U+0105]"
+    assert escape_latex("\x07Ж|") == r"{[}U+0007 U+0416]\textbar{}"
+    assert escape_latex("Köln, łódź – “été” 5 €") == "Köln, łódź – “été” 5 €"  # noqa: RUF001
+    assert escape_latex("e\u0301") == "é"
+
+
+@pytest.mark.slow
+def test_all_that_is_left_as_it_is_compiles(
+    tmp_path: Path, compiles: Callable[[Path, str], None]
+) -> None:
+    chars = [chr(code) for code in range(0x20, 0x3000)]
+    kept = "".join(char for char in chars if escape_latex(char) == char)
+    assert "é" in kept and "日" not in kept
+    caption = f"{' '.join(kept)} 日本, Ж, ą"
+    table = Table(caption=caption, label="l", heads=("a",), groups=((Row(cells=("日",)),),))
+    path = tmp_path / "made.tex"
+    path.write_text(to_latex(table), encoding="utf-8")
+    compiles(path, r"\documentclass{article}")
+
+
 @pytest.mark.slow
 def test_it_compiles(tmp_path: Path, compiles: Callable[[Path, str], None]) -> None:
     rows = (

@@ -10,6 +10,7 @@ from analysis.typesetting.tabular import (
     MINUS,
     Row,
     Table,
+    escape_markdown,
     number,
     parsed,
     records_csv,
@@ -75,7 +76,11 @@ def test_numbers_are_found_with_their_parts(cell: str, parts: tuple[str, ...]) -
 
 
 @pytest.mark.parametrize(
-    "cell", ["", "--", "1/0/1", "20 (3 pruned)", "6e-07", "83.4 ±", "1,2", "3.5e-5", "83.4 x"]
+    "cell",
+    [
+        *("", "--", "1/0/1", "20 (3 pruned)", "6e-07", "83.4 ±", "1,2", "3.5e-5", "83.4 x"),
+        "1234567890123456",  # a fingerprint
+    ],
 )
 def test_other_cells_are_text(cell: str) -> None:
     assert parsed(cell) is None
@@ -86,6 +91,22 @@ def test_bold_in_markdown_is_of_the_number_alone() -> None:
     row = Row(cells=cells, bold=frozenset((0, 1, 3)))
     table = Table(caption="c", label="l", heads=("a", "b", "c", "d"), groups=((row,),))
     assert to_markdown(table).splitlines()[-1] == "| **A** | **83.4 ± 0.5** (2/3) |  -- |     |"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("me_cnn of a__b_c", "me_cnn of a__b_c"),
+        ("_a_ __b__", r"\_a\_ \_\_b\_\_"),
+        ("[78.1, 83.0] [C]", "[78.1, 83.0] [C]"),
+        ("[a](b) [a][b] [a]: b", r"[a\](b) [a\][b] [a\]: b"),
+        ("[x] done", r"\[x] done"),
+        ("a & b &amp; &#65;", r"a & b \&amp; \&#65;"),
+        ("~a~ $x$ *b* |", r"\~a\~ \$x\$ \*b\* \|"),
+    ],
+)
+def test_markdown_shows_text_as_it_stands(text: str, shown: str) -> None:
+    assert escape_markdown(text) == shown
 
 
 def test_markdown() -> None:
