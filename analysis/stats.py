@@ -26,6 +26,7 @@ one row whose seeds deviate three or six times as much 3 to 5 %. Intervals have 
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +90,7 @@ class Study:
     models."""
     resolvable: Mapping[str, tuple[float, float]]
     """Metric to the smallest difference, a fraction, that a paired test of two rows can resolve,
-    not adjusted, of the finest and of the coarsest pair; missing where nothing is compared."""
+    not adjusted: of the finest pair, and the median of all; missing where nothing is compared."""
 
 
 def study(
@@ -203,4 +204,8 @@ def _resolvable(tested: Mapping[str, Pairs]) -> dict[str, tuple[float, float]]:
         metric: [pair.half_width for pair in pairs.values() if pair.standard_error]
         for metric, pairs in tested.items()
     }
-    return {metric: (min(widths), max(widths)) for metric, widths in found.items() if widths}
+    return {
+        metric: (min(widths), statistics.median(widths))
+        for metric, widths in found.items()
+        if widths
+    }

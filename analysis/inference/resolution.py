@@ -52,13 +52,12 @@ def told_apart(
     """
     low, high = min(seeds), max(seeds)
     several = f"{low} to {high} seeds" if low < high else f"{high} seeds"
-    finest, coarsest = (f"{100 * width:.1f}" for width in widths)
-    under = finest if finest == coarsest else f"{finest} to {coarsest}"
-    by_pair = ", by the pair of rows," * (finest != coarsest)
+    finest, median = (f"{100 * width:.1f} points" for width in widths)
+    by_pair = f" by the median pair of rows, and under {finest} by the finest,"
     return (
-        f"With {num_test} test examples and {several}, differences of {name} under {under} "
-        f"points{by_pair} cannot be told apart (95 %; paired test; more is needed where p is "
-        "adjusted for many rows)."
+        f"With {num_test} test examples and {several}, differences of {name} under {median}"
+        f"{by_pair if finest != median else ''} cannot be told apart (95 %; paired test; more is "
+        "needed where p is adjusted for many rows)."
     )
 
 
