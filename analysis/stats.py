@@ -11,10 +11,10 @@ table with all its data sets:
   of which these were picked (Holm, each metric by itself); for the best one's pairs alone is not
   enough. Nothing is said if the row with the highest mean has not all its predictions.
 
-Where no row has two seeds, nothing is known of what other seeds change, and nothing is tested: with
-18 equal methods of one seed each, which deviates by 0.9 or 3 points, the noise of examples alone
-would call some row different from its reference in 22 or 91 % of tables (150 each). Intervals are
-then about the trained models.
+Where no row has two seeds, nothing is known of what other seeds change, and nothing is tested:
+with 18 equal methods of one seed each, which deviates by 0.9 or 3 points, the noise of examples
+alone would call some row different from its reference in 22 or 91 % of tables (150 each).
+Intervals are then about the trained models.
 
 Simulated (`tests/bench/bench_tables.py`, 1000 tables each of methods that are equally good, at
 70 % on 439 examples, accuracy): with 18 rows and 3 seeds that deviate by 0, 0.9 or 3 points,
