@@ -222,12 +222,12 @@ def _absent(found: Sequence[Studied]) -> list[str]:
 
 
 def _resolvable(on: Studied) -> list[str]:
-    smallest = on.study.resolvable.get(on.part.primary)
-    if smallest is None or not on.part.num_test:
+    widths = on.study.resolvable.get(on.part.primary)
+    if widths is None or not on.part.num_test:
         return []
     seeds = [len(row.finished) for row in on.part.rows if not row.finished.empty]
     name = NAMES[on.part.primary]
-    return [told_apart(smallest, name, num_test=on.part.num_test, seeds=seeds)]
+    return [told_apart(widths, name, num_test=on.part.num_test, seeds=seeds)]
 
 
 def _resolutions(found: Sequence[Studied]) -> list[str]:

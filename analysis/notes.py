@@ -15,7 +15,8 @@ from mi2p.plan import Plan
 
 TUNED_NOTE = (
     "*: a label is predicted above one threshold for all labels, which gave the best micro-F1 on "
-    "validation, tuned for each trial; without *: above 0.5."
+    "validation, tuned for each trial; without *: above 0.5. Columns with * are not tested: "
+    "nothing in them is bold, and they have no intervals."
 )
 
 TINY = "tiny_"

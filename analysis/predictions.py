@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,8 +16,11 @@ from numpy.typing import NDArray
 
 from analysis.cells import RowTrials
 from analysis.inference.resampling import Answers, answers
+from mi2p.metrics import score
 from mi2p.store import Store
 
+TOLERANCE = 1e-6
+"""How far a stored metric may be from that of the stored predictions."""
 COLUMNS = ["split", "example_id", "labels", "probabilities"]
 
 
@@ -37,19 +40,21 @@ def of_rows(results: Path, rows: Sequence[RowTrials], *, multilabel: bool) -> di
     """Key of a row to what its finished trials answered; rows of one data set.
 
     A trial whose predictions are not kept is left out, as is a row without any. `ValueError` if
-    trials did not predict the same examples with the same labels.
+    trials did not predict the same examples with the same labels, or do not have the metrics that
+    their predictions give.
     """
     first: Predicted | None = None
     found = {}
     for row in rows:
         seeds, probabilities = [], []
-        for seed, trial_id in zip(row.finished["seed"], row.finished["trial_id"], strict=True):
-            made = read(results, str(trial_id), multilabel=multilabel)
+        for trial in row.finished.to_dict("records"):
+            made = read(results, str(trial["trial_id"]), multilabel=multilabel)
             if made is None:
                 continue
             first = first or made
             _refuse_others(first, made)
-            seeds.append(int(seed))
+            _refuse_other_metrics(made, trial, multilabel=multilabel)
+            seeds.append(int(trial["seed"]))
             probabilities.append(made.probabilities)
         if first is not None and seeds:
             found[row.row.key] = answers(seeds, probabilities, first.labels, multilabel=multilabel)
@@ -87,6 +92,8 @@ def _decoded(table: pa.Table, *, trial_id: str, multilabel: bool) -> Predicted:
     examples = np.array(table["example_id"].to_pylist())
     order = np.argsort(examples, kind="stable")
     probabilities = _flat(table["probabilities"]).reshape(len(table), -1)
+    if not np.isfinite(probabilities).all():
+        raise ValueError("probabilities are not finite")
     labels = _flat(table["labels"]).astype(np.int64)
     if multilabel:
         held = pc.list_value_length(table["labels"]).to_numpy()
@@ -117,5 +124,19 @@ def _refuse_others(first: Predicted, other: Predicted) -> None:
             raise ValueError(
                 f"trials that are compared must have predicted the same test {what}, but those of "
                 f"{first.trial_id} and {other.trial_id} differ; delete the files of one in "
+                "trials/ and predictions/ and run the sweep again"
+            )
+
+
+def _refuse_other_metrics(
+    made: Predicted, trial: Mapping[Hashable, Any], *, multilabel: bool
+) -> None:
+    """Metrics that a trial's row does not have, or has as NaN, are not looked at."""
+    for name, value in score(made.probabilities, made.labels, multilabel=multilabel).items():
+        stored = trial.get(f"test/{name}")
+        if stored is not None and abs(stored - value) > TOLERANCE:
+            raise ValueError(
+                f"predictions must give the metrics of their trial, but those of {made.trial_id} "
+                f"give test/{name} {value:.6f}, and its row has {stored:.6f}; delete its files in "
                 "trials/ and predictions/ and run the sweep again"
             )

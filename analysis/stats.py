@@ -3,12 +3,18 @@
 All of it is made from the stored predictions of the test examples, with the variances that
 `analysis/inference/pairs.py` explains: of the examples, and of the seeds. An interval is
 Student's, around the mean over seeds; tests are of pairs of rows, at the level 0.05 over the
-table:
+table with all its data sets:
 
 - *A row against its reference*: p adjusted for all rows that have one (Holm).
 - *Not worse than the best*: the row with the highest mean against each other row. Which one is
   highest was found out from the same predictions, so that p is adjusted for all pairs of rows,
-  of which these were picked (Holm); for the best one's pairs alone is not enough.
+  of which these were picked (Holm, each metric by itself); for the best one's pairs alone is not
+  enough. Nothing is said if the row with the highest mean has not all its predictions.
+
+Where no row has two seeds, nothing is known of what other seeds change, and nothing is tested:
+with 18 equal methods of one seed each, which deviates by 0.9 or 3 points, the noise of examples
+alone would call some row different from its reference in 22 or 91 % of tables (150 each).
+Intervals are then about the trained models.
 
 Simulated (`tests/bench/bench_tables.py`, 1000 tables each of methods that are equally good, at
 70 % on 439 examples, accuracy): with 18 rows and 3 seeds that deviate by 0, 0.9 or 3 points,
@@ -21,21 +27,16 @@ one row whose seeds deviate three or six times as much 3 to 5 %. Intervals have 
 
 from __future__ import annotations
 
-import itertools
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-from scipy import stats
-
 from analysis.cells import RowTrials
-from analysis.inference.pairs import LEVEL, Difference, Measured, holm, measured
-from analysis.inference.resampling import RESAMPLES, Answers, legal
-from analysis.predictions import of_rows
-from mi2p.metrics import primary
+from analysis.compared import Compared, read
+from analysis.inference.mcnemar import mcnemar
+from analysis.inference.pairs import LEVEL, Difference, Measured, Pairs, holm_jointly
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +62,8 @@ class Versus:
     difference: Difference
     """The row's mean minus its reference's."""
     p_holm: float
-    """Of no difference, adjusted for all rows of the table that have a reference (Holm)."""
+    """Of no difference, adjusted for all rows of the table, with all its data sets, that have a
+    reference (Holm)."""
     mcnemar: float | None
     """McNemar's exact p, which is about these trained models and not about methods."""
 
@@ -75,17 +77,21 @@ class Study:
     metrics at a tuned threshold."""
     against: Mapping[str, Versus]
     """By row key, of rows whose reference shares a seed with them."""
+    compared: int
+    """How many rows of the table, with all its data sets, have a reference."""
     not_worse: Mapping[str, frozenset[str]]
-    """Metric to the keys of rows that are not significantly worse than the best, with the best:
-    these are bold. Where nothing can be tested (no predictions, a tuned threshold) it is the
-    best alone; rows that cannot be compared with the best are never in it otherwise."""
-    tested: frozenset[str]
-    """Metrics of which at least two rows were compared."""
+    """Tested metric to the keys of rows that are not significantly worse than the best, with the
+    best: these are bold. None is if a row that is not tested has the highest mean."""
+    apart: Mapping[str, frozenset[str]]
+    """Tested metric to the keys of rows that share no seed with the best."""
     untested: frozenset[str]
     """Keys of rows with finished trials that could not be compared."""
-    resolvable: Mapping[str, float]
-    """Metric to the smallest difference, a fraction, that a paired test of two rows can resolve:
-    the median over all pairs, not adjusted; missing where nothing is compared."""
+    of_methods: bool
+    """Whether a row has two seeds; without, nothing is tested, and intervals are about trained
+    models."""
+    resolvable: Mapping[str, tuple[float, float]]
+    """Metric to the smallest difference, a fraction, that a paired test of two rows can resolve,
+    not adjusted: of the finest pair, and the median of all; missing where nothing is compared."""
 
 
 def study(
@@ -96,88 +102,66 @@ def study(
     multilabel: bool,
     references: Mapping[str, str],
 ) -> Study:
-    """The statistics of a table's rows on one data set, from predictions kept in `results`.
-
-    `metrics` are named without `test/`; `references` has a row's key and that of its reference.
-    `ValueError` for predictions that are damaged, or not of the same examples.
-    """
-    finished = {row.row.key: row for row in rows if not row.finished.empty}
-    methods = {
-        key: method
-        for key, method in of_rows(results, rows, multilabel=multilabel).items()
-        if len(method.seeds) == len(finished[key].finished)
-    }
-    means = {
-        metric: {
-            key: mean
-            for key, row in finished.items()
-            if (mean := row.cell(f"test/{metric}", partly=True).mean) is not None
-        }
-        for metric in metrics
-    }
-    return studied(methods, means, primary(multilabel=multilabel), references=references)
+    """The statistics of a table of one data set; arguments and errors are those of
+    `analysis.compared.read`."""
+    (made,) = studies([read(results, rows, metrics, multilabel=multilabel, references=references)])
+    return made
 
 
-def studied(
-    methods: Mapping[str, Answers],
-    means: Mapping[str, Mapping[str, float]],
-    main: str,
-    *,
-    references: Mapping[str, str],
-    resamples: int = RESAMPLES,
+def studies(found: Sequence[Compared]) -> tuple[Study, ...]:
+    """The statistics of each data set of a table, with p adjusted over all of them."""
+    # Rows that are not there yet count as p = 1, so that nothing is lost by their arrival.
+    gains = holm_jointly(
+        [{key: 1.0 if gain is None else gain.p for key, gain in on.gains.items()} for on in found]
+    )
+    pairs: list[dict[str, dict[tuple[str, str], float]]] = [{} for _ in found]
+    for metric in dict.fromkeys(metric for on in found for metric in on.tested):
+        families = [on.tested.get(metric, {}) for on in found]
+        adjusted = holm_jointly([{key: of.p for key, of in each.items()} for each in families])
+        for mine, p in zip(pairs, adjusted, strict=True):
+            mine[metric] = p
+    count = sum(len(on.references) for on in found)
+    return tuple(_study(*each, count) for each in zip(found, gains, pairs, strict=True))
+
+
+def _study(
+    on: Compared,
+    gains: Mapping[str, float],
+    pairs: Mapping[str, Mapping[tuple[str, str], float]],
+    count: int,
 ) -> Study:
-    """The same from answers of rows, by key, of one data set.
-
-    `means` has the mean of each metric and row that is finished, `main` is the primary metric.
-    """
-    known = legal(multilabel=any(method.multilabel for method in methods.values()))
-    wanted = [metric for metric in dict.fromkeys([main, *means]) if metric in known]
-    of = measured(methods, wanted, resamples=resamples)
-    pairs = {metric: _pairs(of[metric]) for metric in of}
-    compared = {metric: found for metric, found in pairs.items() if found and metric in means}
+    best = {metric: _best(on, metric) for metric in on.tested}
     return Study(
         intervals={
             (key, metric): interval
-            for metric in of
-            for key in methods
-            if metric in means and (interval := _interval(of[metric], key)) is not None
+            for metric, of in on.of.items()
+            for key in on.methods
+            if metric in on.means and (interval := _interval(of, key)) is not None
         },
-        against=_against(methods, pairs.get(main, {}), references),
+        against={
+            key: Versus(
+                reference=(other := on.references[key]),
+                difference=gain,
+                p_holm=gains[key],
+                mcnemar=mcnemar(on.methods[key], on.methods[other]),
+            )
+            for key, gain in on.gains.items()
+            if gain is not None
+        },
+        compared=count,
         not_worse={
-            metric: _not_worse(of[metric], compared[metric])
-            if metric in compared
-            else _highest(found)
-            for metric, found in means.items()
+            metric: _not_worse(key, on.pairs[metric], pairs[metric])
+            for metric, key in best.items()
         },
-        tested=frozenset(compared),
-        untested=frozenset(key for found in means.values() for key in found) - methods.keys(),
-        resolvable=_resolvable(compared),
+        apart={
+            metric: frozenset() if key is None else _apart(key, on.of[metric], on.pairs[metric])
+            for metric, key in best.items()
+        },
+        untested=frozenset(key for means in on.means.values() for key in means)
+        - on.methods.keys(),
+        of_methods=any(of.of_methods for of in on.of.values()),
+        resolvable=_resolvable(on.tested),
     )
-
-
-def mcnemar(ours: Answers, theirs: Answers) -> float | None:
-    """McNemar's exact test, two-sided, of the models of the seeds that both have; None without.
-
-    Of one seed each and one label it is McNemar's: of the examples that only one model has right,
-    half should be ours. Of several seeds, an example is ours if our models together say fewer
-    classes of it wrongly than theirs do, and theirs if more: an example still counts once, while
-    adding the counts of the seeds would take answers to one example for several examples, and
-    tests seed by seed would pair seeds that have nothing in common, and leave several p. It asks
-    whether these trained models would be right on other examples as often. What other seeds would
-    give it does not know, so that p is smaller than that of methods, and not adjusted.
-    """
-    seeds = [seed for seed in ours.seeds if seed in theirs.seeds]
-    if not seeds:
-        return None
-    wrong = [of.wrong[[of.seeds.index(seed) for seed in seeds]].sum(0) for of in (ours, theirs)]
-    wins, losses = (int(np.sum(a < b)) for a, b in (wrong, wrong[::-1]))
-    return float(stats.binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
-
-
-def _pairs(of: Measured) -> dict[tuple[str, str], Difference]:
-    """All pairs of rows that share a seed, each once in either order."""
-    found = {pair: of.difference(*pair) for pair in itertools.combinations(of.at, 2)}
-    return {pair: difference for pair, difference in found.items() if difference is not None}
 
 
 def _interval(of: Measured, key: str) -> Interval | None:
@@ -189,36 +173,18 @@ def _interval(of: Measured, key: str) -> Interval | None:
     return Interval(low=max(0.0, mean - half), high=min(1.0, mean + half))
 
 
-def _against(
-    methods: Mapping[str, Answers],
-    pairs: Mapping[tuple[str, str], Difference],
-    references: Mapping[str, str],
-) -> dict[str, Versus]:
-    """Rows that are not there yet count as p = 1, so that nothing is lost by their arrival."""
-    found = {
-        key: pairs[key, other] if (key, other) in pairs else _turned(pairs.get((other, key)))
-        for key, other in references.items()
-    }
-    adjusted = holm([1.0 if difference is None else difference.p for difference in found.values()])
-    return {
-        key: Versus(
-            reference=references[key],
-            difference=difference,
-            p_holm=p,
-            mcnemar=mcnemar(methods[key], methods[references[key]]),
-        )
-        for (key, difference), p in zip(found.items(), adjusted, strict=True)
-        if difference is not None
-    }
+def _best(on: Compared, metric: str) -> str | None:
+    """The row with the highest mean; None if that is not among those that are tested."""
+    best = max(on.methods, key=on.of[metric].mean)
+    others = [mean for key, mean in on.means[metric].items() if key not in on.methods]
+    return None if max(others, default=0.0) > on.of[metric].mean(best) else best
 
 
-def _turned(difference: Difference | None) -> Difference | None:
-    return None if difference is None else replace(difference, mean=-difference.mean)
-
-
-def _not_worse(of: Measured, pairs: Mapping[tuple[str, str], Difference]) -> frozenset[str]:
-    best = max(of.at, key=of.mean)
-    adjusted = dict(zip(pairs, holm([pair.p for pair in pairs.values()]), strict=True))
+def _not_worse(
+    best: str | None, pairs: Pairs, adjusted: Mapping[tuple[str, str], float]
+) -> frozenset[str]:
+    if best is None:
+        return frozenset()
     kept = {best}
     for (first, second), p in adjusted.items():
         if best in (first, second):
@@ -228,17 +194,19 @@ def _not_worse(of: Measured, pairs: Mapping[tuple[str, str], Difference]) -> fro
     return frozenset(kept)
 
 
-def _resolvable(
-    compared: Mapping[str, Mapping[tuple[str, str], Difference]],
-) -> dict[str, float]:
+def _apart(best: str, of: Measured, pairs: Pairs) -> frozenset[str]:
+    met = {key for pair in pairs if best in pair for key in pair}
+    return frozenset(of.at.keys() - met - {best})
+
+
+def _resolvable(tested: Mapping[str, Pairs]) -> dict[str, tuple[float, float]]:
     """Without pairs of rows that always answer alike, which do not tell."""
     found = {
         metric: [pair.half_width for pair in pairs.values() if pair.standard_error]
-        for metric, pairs in compared.items()
+        for metric, pairs in tested.items()
     }
-    return {metric: statistics.median(widths) for metric, widths in found.items() if widths}
-
-
-def _highest(means: Mapping[str, float]) -> frozenset[str]:
-    highest = max(means.values(), default=0.0)
-    return frozenset(key for key, mean in means.items() if mean == highest)
+    return {
+        metric: (min(widths), statistics.median(widths))
+        for metric, widths in found.items()
+        if widths
+    }

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 from analysis.cells import Cell, RowTrials, paired
+from analysis.compared import Compared, compare, read
 from analysis.inference.pairs import LEVEL
 from analysis.inference.resolution import of_classes
 from analysis.kinds import Matches
 from analysis.part import Part
-from analysis.stats import Interval, Study, Versus, study
+from analysis.stats import Interval, Study, Versus, studies
 from mi2p.plan import Plan
 
 Place = Literal["below", "inside", "above"]
@@ -49,8 +50,7 @@ class Studied:
 
     def is_bold(self, row: RowTrials, metric: str) -> bool:
         """Whether a row is not significantly worse than the best; False if nothing is tested."""
-        tested = metric in self.study.tested
-        return tested and row.row.key in self.study.not_worse.get(metric, ())
+        return row.row.key in self.study.not_worse.get(metric, ())
 
     def versus(self, row: RowTrials) -> Versus | None:
         """The test against the reference."""
@@ -77,32 +77,53 @@ def studied(
 ) -> tuple[Studied, ...]:
     """The statistics of each data set, from the predictions that are kept in `results`.
 
-    Damaged predictions lose the statistics and not the numbers: `Studied.damaged` says so, and a
-    warning which they are.
+    Damaged predictions lose the statistics of their data set and not the numbers:
+    `Studied.damaged` says so, and a warning which they are. Rows of it count all the same among
+    those that p is adjusted for.
     """
-    return tuple(_of_part(results, plan, part, reference) for part in parts)
-
-
-def _of_part(
-    results: Path, plan: Plan, part: Part, reference: Callable[[RowTrials], Matches | None]
-) -> Studied:
-    others = _references(part, reference)
-    pairs = {key: other.row.key for key, other in others.items() if other is not None}
-    names = list(part.metrics)
-    made, damaged = _nothing(), False
-    try:
-        made = study(results, part.rows, names, multilabel=part.multilabel, references=pairs)
-    except ValueError as error:
-        damaged = True
-        warnings.warn(f"the table has no intervals and tests: {error}", stacklevel=2)
-    return Studied(
-        plan=plan,
-        part=part,
-        study=made,
-        references=others,
-        rare=tuple(of_classes(results, part.rows)) if part.has_macro else (),
-        damaged=damaged,
+    references = [_references(part, reference) for part in parts]
+    found = [_compared(results, *each) for each in zip(parts, references, strict=True)]
+    made = studies([compared for compared, _ in found])
+    return tuple(
+        Studied(
+            plan=plan,
+            part=part,
+            study=study,
+            references=others,
+            rare=_rare(results, part),
+            damaged=damaged,
+        )
+        for part, others, study, (_, damaged) in zip(parts, references, made, found, strict=True)
     )
+
+
+def _compared(
+    results: Path, part: Part, references: Mapping[str, RowTrials | None]
+) -> tuple[Compared, bool]:
+    """With whether predictions are damaged, of which a warning says more."""
+    names, pairs = list(part.metrics), _keys(references)
+    try:
+        made = read(results, part.rows, names, multilabel=part.multilabel, references=pairs)
+    except ValueError as error:
+        warnings.warn(f"the table has no intervals and tests: {error}", stacklevel=3)
+        return compare({}, {}, part.primary, references=pairs), True
+    return made, False
+
+
+def _keys(references: Mapping[str, RowTrials | None]) -> dict[str, str]:
+    """Without references that are not in the table."""
+    return {key: other.row.key for key, other in references.items() if other is not None}
+
+
+def _rare(results: Path, part: Part) -> tuple[str, ...]:
+    """Nothing, and a warning, if what is kept of a data set is damaged."""
+    if not part.has_macro:
+        return ()
+    try:
+        return tuple(of_classes(results, part.rows))
+    except ValueError as error:
+        warnings.warn(f"the table does not tell of rare classes: {error}", stacklevel=3)
+        return ()
 
 
 def _references(
@@ -115,14 +136,3 @@ def _references(
         if matches is not None:
             found[row.row.key] = next((other for other in part.rows if matches(other)), None)
     return found
-
-
-def _nothing() -> Study:
-    return Study(
-        intervals={},
-        against={},
-        not_worse={},
-        tested=frozenset(),
-        untested=frozenset(),
-        resolvable={},
-    )

@@ -13,7 +13,8 @@ question is about methods, on other examples and with other seeds, so that both 
   variance between the method's seeds, without what their chance answers to single examples make
   of it (V_e has that), over their number. Of three seeds it is often small by chance, and is
   therefore taken to be at least what is usual among the methods, by their median. With one seed
-  each there is none: then interval and test are about the trained models only.
+  each there is none: then interval and test are about the trained models only, and tables have
+  no test (`Measured.of_methods`).
 
 The squared standard error is V_e + V_a + V_b, with the degrees of freedom of Welch and
 Satterthwaite (each for the variance before anything was taken off); interval and p are Student's.
@@ -42,6 +43,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from scipy import special
 
@@ -49,6 +51,8 @@ from analysis.inference.resampling import RESAMPLES, Answers, Values, values
 from analysis.inference.seeds import Seeds, Variance, added, of_mean, spread, usual
 
 LEVEL = 0.05
+
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,9 +68,9 @@ class Difference:
 
     @property
     def p(self) -> float:
-        """Of no difference, two-sided."""
+        """Of no difference, two-sided; 1 if resamples do not vary, which tells nothing."""
         if self.standard_error == 0:
-            return 1.0 if self.mean == 0 else 0.0
+            return 1.0
         return 2 * float(special.stdtr(self.freedom, -abs(self.mean) / self.standard_error))
 
     @property
@@ -78,6 +82,10 @@ class Difference:
     def interval(self) -> tuple[float, float]:
         """Of 95 %; no metrics differ by more than 1."""
         return max(-1.0, self.mean - self.half_width), min(1.0, self.mean + self.half_width)
+
+
+Pairs = Mapping[tuple[str, str], Difference]
+"""By the keys of two methods."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -93,6 +101,11 @@ class Measured:
     """How the seeds of each method deviate."""
     usual: Variance
     """What is usual among methods between seeds."""
+
+    @property
+    def of_methods(self) -> bool:
+        """Whether a method has two seeds, so that it is known what other seeds change."""
+        return self.usual.freedom > 0
 
     def mean(self, key: str) -> float:
         """Of a method over its seeds."""
@@ -179,3 +192,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(order) - rank) * p_values[i]))
         adjusted[i] = largest
     return adjusted
+
+
+def holm_jointly(families: Sequence[Mapping[Key, float]]) -> list[dict[Key, float]]:
+    """The p of several families, adjusted as those of one."""
+    adjusted = iter(holm([p for family in families for p in family.values()]))
+    return [{key: next(adjusted) for key in family} for family in families]

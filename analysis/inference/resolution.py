@@ -43,17 +43,21 @@ def half_width(fraction: float, count: int) -> float:
     return z * math.sqrt(variance) / (1 + z**2 / count)
 
 
-def told_apart(smallest: float, name: str, *, num_test: int, seeds: Collection[int]) -> str:
+def told_apart(
+    widths: tuple[float, float], name: str, *, num_test: int, seeds: Collection[int]
+) -> str:
     """Which differences are too small for the paired test, by `Study.resolvable` of a metric.
 
     `name` is the metric's in a sentence, and `seeds` how many the rows have.
     """
     low, high = min(seeds), max(seeds)
-    several = f"{low} to {high} seeds" if low < high else f"{high} seed{'s' * (high > 1)}"
+    several = f"{low} to {high} seeds" if low < high else f"{high} seeds"
+    finest, median = (f"{100 * width:.1f} points" for width in widths)
+    by_pair = f" by the median pair of rows, and under {finest} by the finest,"
     return (
-        f"With {num_test} test examples and {several}, differences of {name} under "
-        f"{100 * smallest:.1f} points cannot be told apart (95 %; paired test, the median of all "
-        "pairs of rows; more is needed where p is adjusted for many rows)."
+        f"With {num_test} test examples and {several}, differences of {name} under {median}"
+        f"{by_pair if finest != median else ''} cannot be told apart (95 %; paired test; more is "
+        "needed where p is adjusted for many rows)."
     )
 
 

@@ -37,8 +37,8 @@ def finished(lab: Any, **kept: Sequence[int]) -> list[Any]:
     """The rows cnn and bert with seeds 0, 1; predictions of those in `kept`, such as cnn0."""
     plan = lab.plan(seeds=(0, 1))
     for row in plan.rows:
-        lab.fill(row, [0.5, 0.5])
         for spec in row.specs:
+            lab.trial(spec, {})
             if f"{row.key}{spec.seed}" in kept:
                 keep(lab, spec.trial_id, kept[f"{row.key}{spec.seed}"], [0, 1, 1])
     return [row for row in select(plan, load(lab.results)) if row.row.key in ("cnn", "bert")]
@@ -84,6 +84,37 @@ def test_other_examples_or_labels_are_refused(
     keep(lab, rows[1].finished["trial_id"][0], said, labels)
     with pytest.raises(ValueError, match=f"the same test {what}, but those of .* differ"):
         of_rows(lab.results, rows, multilabel=False)
+
+
+def test_metrics_that_their_predictions_do_not_give_are_refused(lab: Any) -> None:
+    plan = lab.plan(seeds=(0, 1))
+    keep(lab, plan.rows[0].specs[0].trial_id, [0, 1, 0, 1], [0, 1, 1, 1])
+    # Of four examples three are right; of class 0 one and one too many, of class 1 two of three.
+    known = {
+        "accuracy": 0.75,
+        "macro_f1": (2 / 3 + 4 / 5) / 2,
+        "weighted_f1": (2 / 3 + 12 / 5) / 4,
+    }
+
+    def found() -> Any:
+        return of_rows(lab.results, select(plan, load(lab.results)), multilabel=False)
+
+    lab.trial(plan.rows[0].specs[0], known)
+    assert found()["cnn"].seeds == (0,)
+    for name in known:
+        lab.trial(plan.rows[0].specs[0], known | {name: known[name] + 1e-5})
+        with pytest.raises(ValueError, match=f"metrics of their trial, .* give test/{name} "):
+            found()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_probabilities_that_are_not_finite_are_refused(
+    lab: Any, value: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SURE, 1, [0.1, value])
+    keep(lab, "x", [0, 1], [0, 1])
+    with pytest.raises(ValueError, match="probabilities are not finite"):
+        read(lab.results, "x", multilabel=False)
 
 
 def test_an_example_that_is_there_twice_is_refused(lab: Any) -> None:

@@ -13,9 +13,11 @@ from scipy import stats as scipy_stats
 from sklearn.metrics import f1_score
 
 from analysis.cells import RowTrials, select
+from analysis.compared import Compared, compare
+from analysis.inference.mcnemar import mcnemar
 from analysis.inference.pairs import holm, measured
 from analysis.inference.resampling import Answers, answers
-from analysis.stats import Interval, Study, mcnemar, studied, study
+from analysis.stats import Interval, Study, studies, study
 from mi2p.plan import Plan
 from mi2p.store import Store, load
 from sweeps.compare_crisismmd import Options, plan
@@ -40,11 +42,17 @@ def drawn(skill: float, seed: int, *, seeds: int = 3, size: int = 400) -> Answer
     return right(*(np.random.default_rng(seed).random((seeds, size)) < skill))
 
 
-def of(methods: dict[str, Answers], **references: str) -> Study:
-    """Of accuracy."""
+def pairs_of(methods: dict[str, Answers], **references: str) -> Compared:
+    """By accuracy."""
     made = measured(methods, ["accuracy"])["accuracy"]
     means = {"accuracy": {key: made.mean(key) for key in methods}}
-    return studied(methods, means, "accuracy", references=references)
+    return compare(methods, means, "accuracy", references=references)
+
+
+def of(methods: dict[str, Answers], **references: str) -> Study:
+    """Of accuracy, as a table of one data set."""
+    (found,) = studies([pairs_of(methods, **references)])
+    return found
 
 
 def test_where_a_value_lies() -> None:
@@ -60,7 +68,8 @@ def test_an_interval_of_one_seed_is_the_bootstraps() -> None:
     said = np.where(random.random(300) < 0.7, labels, random.integers(3, size=300))
     methods = {"a": answers([0], [np.eye(3)[said]], labels, multilabel=False)}
     means = {"accuracy": {"a": 0.5}, "macro_f1": {"a": 0.5}}
-    found = studied(methods, means, "accuracy", references={}).intervals
+    (made,) = studies([compare(methods, means, "accuracy", references={})])
+    found = made.intervals
 
     def macro(truth: Any, guess: Any) -> float:
         return float(f1_score(truth, guess, average="macro"))
@@ -168,7 +177,52 @@ def test_not_worse_is_adjusted_for_all_pairs_of_rows() -> None:
     assert "b" not in close and "b" in many
 
 
-def test_what_can_be_resolved_is_the_median_half_width() -> None:
+def test_p_is_adjusted_over_all_data_sets_of_a_table() -> None:
+    first = {key: drawn(0.6 + 0.03 * i, i) for i, key in enumerate("abc")}
+    second = {key: drawn(0.6 + 0.03 * i, i + 7) for i, key in enumerate("abd")}
+    tables = ((first, {"b": "a", "c": "a"}), (second, {"b": "a", "d": "nobody"}))
+    one, two = studies([pairs_of(methods, **references) for methods, references in tables])
+    of_first, of_second = (measured(each, ["accuracy"])["accuracy"] for each in (first, second))
+    pairs = [of_first.difference(*"ba"), of_first.difference(*"ca"), of_second.difference(*"ba")]
+    expected = holm([*(pair.p for pair in pairs if pair), 1.0])
+    found = [one.against["b"], one.against["c"], two.against["b"]]
+    assert [row.p_holm for row in found] == pytest.approx(expected[:3])
+    assert (one.compared, two.compared) == (4, 4)
+
+
+def test_not_worse_is_adjusted_for_the_pairs_of_all_data_sets() -> None:
+    close = pairs_of({"a": drawn(0.7, 0), "b": drawn(0.62, 1)})
+    others = pairs_of({f"c{i}": drawn(0.66, i + 2) for i in range(9)})
+    (alone,) = studies([close])
+    together, _ = studies([close, others])
+    assert alone.not_worse["accuracy"] == {"a"}
+    assert together.not_worse["accuracy"] == {"a", "b"}
+
+
+def test_with_one_seed_per_row_nothing_is_tested() -> None:
+    methods = {"good": drawn(0.9, 0, seeds=1), "bad": drawn(0.4, 1, seeds=1)}
+    found = of(methods, bad="good")
+    assert not found.of_methods
+    assert (found.against, found.not_worse, found.resolvable) == ({}, {}, {})
+    assert set(found.intervals) == {("good", "accuracy"), ("bad", "accuracy")}
+    # Two seeds of another row tell what seeds change.
+    found = of(methods | {"other": drawn(0.5, 2, seeds=2)}, bad="good")
+    assert found.of_methods
+    assert found.against["bad"].p_holm < 0.05 and found.not_worse["accuracy"] == {"good"}
+
+
+def test_a_row_that_shares_no_seed_with_the_best_is_apart() -> None:
+    methods = {"best": drawn(0.8, 0), "same": drawn(0.8, 1), "worse": drawn(0.3, 2)}
+    made = of(methods)
+    assert made.apart == {"accuracy": frozenset()}
+    best = max(("best", "same"), key=lambda key: 1 - methods[key].wrong.mean())
+    other = "same" if best == "best" else "best"
+    made = of(methods | {other: replace(methods[other], seeds=(7, 8, 9))})
+    assert made.apart == {"accuracy": {other}}
+    assert made.not_worse == {"accuracy": {best}}
+
+
+def test_what_can_be_resolved_is_the_smallest_and_the_median_half_width() -> None:
     methods = {"a": drawn(0.7, 0), "b": drawn(0.7, 1), "c": drawn(0.7, 2)}
     made = measured(methods, ["accuracy"])["accuracy"]
     widths = sorted(
@@ -176,7 +230,7 @@ def test_what_can_be_resolved_is_the_median_half_width() -> None:
         for keys in ("ab", "ac", "bc")
         if (pair := made.difference(*keys)) is not None
     )
-    assert of(methods).resolvable["accuracy"] == pytest.approx(widths[1])
+    assert of(methods).resolvable["accuracy"] == pytest.approx((widths[0], widths[1]))
     alike = right([1, 1, 0] * 20)
     assert of({"a": alike, "b": alike}).resolvable == {}
 
@@ -201,36 +255,35 @@ def test_a_table_is_studied_from_its_results(tmp_path: Path) -> None:
     assert found.not_worse == dict.fromkeys(METRICS, frozenset({"me_cnn", "me_bert"}))
     assert list(found.against) == ["me_cnn", "me_bert"]
     assert all(one.p_holm < 0.05 and (one.mcnemar or 1) < 1e-6 for one in found.against.values())
-    assert (found.tested, found.untested) == (frozenset(METRICS), frozenset())
+    assert (set(found.not_worse), found.untested) == (set(METRICS), frozenset())
 
 
-def test_a_row_without_predictions_is_not_bold_unless_none_has_them(tmp_path: Path) -> None:
+def test_nothing_is_bold_if_the_best_row_has_not_all_predictions(tmp_path: Path) -> None:
     made, rows = made_up(tmp_path)
     store = Store(tmp_path)
     best = next(row for row in made.rows if row.key == "me_cnn")
     store.predictions_file(best.specs[1].trial_id).unlink()  # of one of its seeds
     found = study(tmp_path, rows, METRICS, multilabel=False, references=REFERENCES)
     assert found.untested == {"me_cnn"}
-    assert found.not_worse["accuracy"] == {"me_bert"}
+    # It has the highest mean, so that it is not known what is not worse than the best.
+    assert found.not_worse == dict.fromkeys(METRICS, frozenset())
     assert ("me_cnn", "accuracy") not in found.intervals and "me_cnn" not in found.against
 
     for path in (tmp_path / "predictions").glob("*.parquet"):
         path.unlink()
     found = study(tmp_path, rows, METRICS, multilabel=False, references=REFERENCES)
-    assert (found.tested, found.untested) == (frozenset(), frozenset(KEYS))
-    assert found.not_worse == dict.fromkeys(METRICS, frozenset({"me_cnn"}))
+    assert (found.not_worse, found.untested) == ({}, frozenset(KEYS))
     assert not found.intervals and not found.against and not found.resolvable
 
 
-def test_of_a_metric_at_a_tuned_threshold_the_highest_mean_stands_alone(tmp_path: Path) -> None:
-
+def test_a_metric_at_a_tuned_threshold_is_not_tested(tmp_path: Path) -> None:
     whole = others(Others(dataset="mmimdb"))
     made = replace(whole, rows=tuple(row for row in whole.rows if row.key in KEYS[:2]))
     Simulated(tmp_path).fill(made, {"cnn": 0.6, "bert": 0.62})
     metrics = ("macro_f1", "micro_f1", "macro_f1_tuned")
     rows = select(made, load(tmp_path))
     found = study(tmp_path, rows, metrics, multilabel=True, references={"bert": "cnn"})
-    assert {metric for _, metric in found.intervals} == found.tested == {"macro_f1", "micro_f1"}
+    assert {metric for _, metric in found.intervals} == {"macro_f1", "micro_f1"}
+    assert found.not_worse.keys() == {"macro_f1", "micro_f1"}
     assert found.not_worse["micro_f1"] == {"cnn", "bert"}
-    assert len(found.not_worse["macro_f1_tuned"]) == 1
     assert found.against["bert"].reference == "cnn"

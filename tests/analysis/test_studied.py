@@ -104,6 +104,34 @@ def test_damaged_predictions_lose_the_statistics_and_not_the_numbers(lab: Any) -
     assert on.part.main_cell(on.part.rows[CNN]).mean == pytest.approx(0.3)
 
 
+def test_a_damaged_summary_loses_the_rare_classes_and_not_the_table(lab: Any) -> None:
+    plan = answered(lab)
+    path = lab.results / "datasets" / "another.json"
+    path.parent.mkdir()
+    path.write_text("{")
+    with pytest.warns(UserWarning, match=f"does not tell of rare classes: .*{path.name}"):
+        on = of(lab, plan)
+    assert on.rare == () and not on.damaged
+    assert on.differs(on.part.rows[ME_CNN])
+
+
+def test_p_is_adjusted_over_the_data_sets_of_the_plan_also_where_one_is_damaged(lab: Any) -> None:
+    first, second = answered(lab), answered(lab.on("crisismmd_task2"))
+    both = replace(first, rows=(*first.rows, *second.rows))
+    alone = of(lab, first).study.against["me_cnn-1-4"].p_holm
+    one, two = TABLE.studied(lab.results, both)
+    # The largest of two, and the largest of four: both rows with units differ equally on both.
+    p = one.study.against["me_cnn-1-4"].p_holm
+    assert (one.study.compared, two.study.compared) == (4, 4)
+    assert p == two.study.against["me_cnn-1-4"].p_holm == pytest.approx(2 * alone)
+    path = lab.results / "predictions" / f"{second.rows[BERT].specs[0].trial_id}.parquet"
+    path.write_bytes(b"")
+    with pytest.warns(UserWarning, match="no intervals and tests"):
+        one, two = TABLE.studied(lab.results, both)
+    assert (one.damaged, two.damaged) == (False, True)
+    assert one.study.against["me_cnn-1-4"].p_holm == pytest.approx(2 * alone)
+
+
 def test_a_reference_that_the_plan_has_not_is_none(lab: Any) -> None:
     plan = answered(lab)
     on = of(lab, replace(plan, rows=plan.rows[1:]))

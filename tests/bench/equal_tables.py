@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.compared import compare
 from analysis.inference.pairs import LEVEL, holm, measured
 from analysis.inference.resampling import Answers, answers
-from analysis.stats import studied
+from analysis.stats import studies
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,17 +83,18 @@ def calls(
     for number in range(tables):
         methods = table(setting, number)
         keys = list(methods)
-        made = studied(
+        compared = compare(
             methods,
             {metric: dict.fromkeys(keys, setting.skill)},
             metric,
             references=dict(zip(keys[1::2], keys[::2], strict=False)),
             resamples=resamples,
         )
+        (made,) = studies([compared])
         against = any(row.p_holm < LEVEL for row in made.against.values())
-        first = made.against[keys[1]].difference.p < LEVEL
+        first = keys[1] in made.against and made.against[keys[1]].difference.p < LEVEL
         inside = [made.intervals[key, metric].place(setting.skill) == "inside" for key in keys[1:]]
-        not_bold = len(made.not_worse[metric]) < len(keys)
+        not_bold = len(made.not_worse.get(metric, keys)) < len(keys)
         found.append((against, not_bold, first, sum(inside) / len(inside)))
     shares = np.array(found, np.float64).mean(0)
     return Calls(

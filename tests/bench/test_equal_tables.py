@@ -18,6 +18,11 @@ def test_a_gain_is_found_and_nothing_in_some_equal_tables() -> None:
     assert calls(Setting(rows=4), 10).against <= 0.2
 
 
+def test_with_one_seed_each_nothing_is_called_different() -> None:
+    found = calls(Setting(rows=6, seeds=1, luck=0.3), 3)
+    assert (found.against, found.not_bold) == (0, 0)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "setting",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from matplotlib.text import Text
 
 from analysis.figures import canvas
 from analysis.figures.canvas import Drawn
+from mi2p.metrics import score
 from mi2p.plan import PlanRow
 from mi2p.spec import TrialSpec
 from mi2p.store import Status, Store, trial_row
@@ -55,14 +56,19 @@ def trained(
     *,
     losses: Sequence[float] = (),
     status: Status = "done",
+    test: Mapping[str, float] = MappingProxyType({}),
     **environment: object,
 ) -> None:
-    """A trial with these accuracies on validation, the best of which it also has on test."""
+    """A trial with these accuracies on validation, the best of which it also has on test.
+
+    `test` has other metrics of test.
+    """
     best = max(range(len(accuracies)), key=lambda i: accuracies[i])
     metrics = {"val/accuracy": accuracies[best], "val/macro_f1": accuracies[best]}
     if status == "done" and spec.stage == "confirm":
         metrics |= {f"test/{name}": accuracies[best] for name in ("accuracy", "macro_f1")}
         metrics |= {"test/weighted_f1": accuracies[best]}
+        metrics |= {f"test/{name}": value for name, value in test.items()}
     store = Store(lab.results)
     store.write_epochs(
         spec.trial_id,
@@ -88,8 +94,9 @@ def trained(
 def answered(lab: Lab, row: PlanRow, right: Sequence[Sequence[int]]) -> None:
     """Trials of a row that answered each test example rightly or not: a list of 0, 1 per seed."""
     for spec, hits in zip(row.specs, right, strict=True):
-        accuracy = sum(hits) / len(hits)
-        trained(lab, spec, [accuracy])
+        probabilities = np.where(np.array(hits)[:, None] == [1, 0], 0.9, 0.1)
+        scores = score(probabilities, np.zeros(len(hits), np.int64), multilabel=False)
+        trained(lab, spec, [scores["accuracy"]], test=scores)
         Store(lab.results).write_predictions(
             spec.trial_id,
             [
@@ -97,9 +104,9 @@ def answered(lab: Lab, row: PlanRow, right: Sequence[Sequence[int]]) -> None:
                     "split": "test",
                     "example_id": f"e{i:03d}",
                     "labels": [0],
-                    "probabilities": [0.9, 0.1] if hit else [0.1, 0.9],
+                    "probabilities": given.tolist(),
                 }
-                for i, hit in enumerate(hits)
+                for i, given in enumerate(probabilities)
             ],
         )
 

@@ -14,7 +14,7 @@ from scipy import stats
 from sklearn.metrics import f1_score
 
 from analysis.inference import resampling
-from analysis.inference.pairs import LEVEL, Difference, differences, holm, measured
+from analysis.inference.pairs import LEVEL, Difference, differences, holm, holm_jointly, measured
 from analysis.inference.resampling import Answers, answers
 
 
@@ -193,11 +193,13 @@ def test_the_order_of_methods_and_how_resamples_are_drawn_change_nothing(
     assert again["a", "b"].standard_error == pytest.approx(first["a", "b"].standard_error)
 
 
-def test_equal_answers_do_not_differ_and_an_equal_distance_does() -> None:
+def test_nothing_is_said_where_resamples_do_not_vary() -> None:
     ours = right([1, 1, 0, 1])
     assert one(ours, ours).p == 1
     assert one(ours, ours).interval == (0, 0)
-    assert one(right([1, 1, 1]), right([0, 0, 0])).p == 0
+    # Always right against never right, of one example or of three.
+    assert one(right([1]), right([0])).p == 1
+    assert one(right([1, 1, 1]), right([0, 0, 0])).p == 1
 
 
 def test_holm_worked_by_hand() -> None:
@@ -205,6 +207,14 @@ def test_holm_worked_by_hand() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.5, 0.9]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+def test_several_families_are_adjusted_as_one() -> None:
+    families = [{"a": 0.01, "b": 0.04}, {}, {"a": 0.03, "c": 0.005}]
+    first, none, last = holm_jointly(families)
+    assert first == pytest.approx({"a": 0.03, "b": 0.06})
+    assert none == {}
+    assert last == pytest.approx({"a": 0.06, "c": 0.02})
 
 
 KEYS = [f"m{i}" for i in range(18)]

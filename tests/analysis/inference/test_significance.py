@@ -8,10 +8,15 @@ from analysis.stats import Interval
 from analysis.studied import Studied
 from analysis.table5 import TABLE
 from tests.analysis.conftest import UNTESTED
-from tests.analysis.test_studied import BERT, ME_CNN, answered
+from tests.analysis.test_studied import BERT, ME_CNN, answered, right
 
 TEST = (
     "(paired test over test examples and seeds, level 0.05, Holm over the 2 rows with a reference)"
+)
+
+NOT_TESTED = (
+    "Not tested against the row of X, as not all predictions of both are there, or no seed is "
+    "common:"
 )
 
 
@@ -24,10 +29,11 @@ def test_what_bold_is(lab: Any) -> None:
     on = made(lab)
     assert sentence([on]) == (
         " Bold: not significantly worse than the best of its metric (paired test over test "
-        "examples and seeds, level 0.05, Holm over all pairs of rows)."
+        "examples and seeds, level 0.05, Holm over all pairs of rows, for each "
+        "metric)."
     )
     assert "best of its metric and data set (" in sentence([on, on])
-    untested = replace(on, study=replace(on.study, tested=frozenset()))
+    untested = replace(on, study=replace(on.study, not_worse={}))
     assert sentence([untested]) == ""
 
 
@@ -38,10 +44,62 @@ def test_what_the_mark_of_a_difference_is(lab: Any) -> None:
     ]
     equal = replace(on, study=replace(on.study, against={"me_bert-1-3": vague(on)}))
     assert notes_of_differences(equal, reference="X") == [
-        f"No row significantly differs from that of X {TEST}."
+        f"No row significantly differs from that of X {TEST}.",
+        f"{NOT_TESTED} DenseNet-121 + MI2P{{1-4}}.",
     ]
     none = replace(on, study=replace(on.study, against={}))
-    assert notes_of_differences(none, reference="X") == []
+    assert notes_of_differences(none, reference="X") == [
+        f"{NOT_TESTED} DenseNet-121 + MI2P{{1-4}}, MiniLM + MI2P{{1-3}}."
+    ]
+    nothing = replace(none, study=replace(none.study, not_worse={}))
+    assert notes_of_differences(nothing, reference="X") == []
+
+
+def test_tests_of_several_data_sets_say_that_p_is_adjusted_over_all(lab: Any) -> None:
+    first, second = answered(lab), answered(lab.on("crisismmd_task2"))
+    both = replace(first, rows=(*first.rows, *second.rows))
+    found = TABLE.studied(lab.results, both)
+    assert "Holm over all pairs of rows of all data sets, for each metric)." in sentence(found)
+    assert "pairs of rows of all data sets, for each metric)." in sentence(found[:1])
+    (note,) = notes_of_differences(found[0], reference="X")
+    assert note.endswith("Holm over the 4 rows with a reference of all data sets).")
+
+
+def test_with_one_seed_nothing_is_said_of_methods(lab: Any) -> None:
+    plan = lab.plan(seeds=(0,))
+    for row, share in zip(plan.rows, (0.3, 0.9, 0.8, 0.7), strict=True):
+        lab.answer(row, [right(share)])
+    (on,) = TABLE.studied(lab.results, plan)
+    assert sentence([on]) == "" and notes_of_differences(on, reference="X") == []
+    assert notes(on) == [
+        "With one seed per row nothing is said of methods: no tests. Intervals are over test "
+        "examples only, of these trained models."
+    ]
+    assert not any(on.is_bold(row, "accuracy") or on.differs(row) for row in on.part.rows)
+    printed = {on.part.rows[BERT].row.paper: {"accuracy": 80.0}}
+    beside = replace(on, part=replace(on.part, printed=printed))
+    assert note_of_paper([beside], printed_for="")[1].endswith(
+        "interval of our number (over test examples only, of these trained models)."
+    )
+
+
+def test_what_bold_does_not_say_is_told(lab: Any) -> None:
+    on = made(lab)
+    path = lab.results / "predictions" / f"{answered(lab).rows[ME_CNN].specs[0].trial_id}.parquet"
+    path.unlink()
+    (lost,) = TABLE.studied(lab.results, on.plan)
+    assert notes(lost) == [
+        "No interval, test and verdict, as not all their predictions are kept: "
+        "DenseNet-121 + MI2P{1-4}.",
+        "Nothing is bold in Acc, M-F1 and W-F1: a row that is not tested has the highest mean.",
+    ]
+    assert not any(lost.is_bold(row, "accuracy") for row in on.part.rows)
+    apart = {"accuracy": frozenset({"bert"}), "macro_f1": frozenset({"bert"})}
+    alone = replace(on, study=replace(on.study, apart=apart))
+    assert notes(alone) == [
+        "Not compared with the best of Acc and M-F1, and so not bold, as no seed is common: "
+        "MiniLM."
+    ]
 
 
 def vague(on: Studied) -> Any:
