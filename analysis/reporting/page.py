@@ -24,6 +24,8 @@ from analysis.reporting.text import (
 from analysis.typesetting.html_table import escape_html, to_html
 from analysis.typesetting.tabular import Table
 
+FEW = 4
+"""Lines of a warning that are open: new code makes every cell out of date."""
 STYLES = Path(__file__).with_name("report.css")
 MAGNIFIED = 1.35
 """Figures have the letters of print, which are small on a screen."""
@@ -231,7 +233,12 @@ def _warned(problem: Problem) -> str:
 def _warning(title: str, told: Iterable[str]) -> Iterator[str]:
     yield '<div class="warning">'
     yield f"<p><strong>{escape_html(title)}</strong></p>"
-    yield from _list(told)
+    all_told = list(told)
+    yield from _list(all_told[:FEW])
+    if len(all_told) > FEW:
+        yield f"<details><summary>and {len(all_told) - FEW} more</summary>"
+        yield from _list(all_told[FEW:])
+        yield "</details>"
     yield "</div>"
 
 

@@ -160,6 +160,13 @@ def test_checked(lab: Any) -> None:
     assert "Cells that are out of date a: row x b: row y a: row z" in shown
 
 
+def test_of_a_long_warning_most_is_folded(lab: Any) -> None:
+    told = tuple(f"a: row {i}" for i in range(9))
+    text = page(report_of(lab, contents_of(lab.plan()), stale=told))
+    folded = text.partition("<details><summary>and 5 more</summary>")[2].partition("</details>")[0]
+    assert [f"row {i}<" in folded for i in range(9)] == [False] * 4 + [True] * 5
+
+
 def test_every_style_has_both_lights(lab: Any) -> None:
     text = page(report_of(lab, contents_of(lab.plan())))
     light, dark = (
