@@ -151,6 +151,7 @@ def test_a_bad_trial_raises_what_it_raises_in_one_process(places: Places) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_lost_worker_is_told_and_the_trial_goes_on_from_its_epoch(
     places: Places, alone: Outcome
 ) -> None:

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.skipif(why_not() is not None, reason=str(why_not())),
 ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,9 @@ ROOT = Path(__file__).parents[2]
 NET, PREFIX = "10.202.0", "fs"
 FIRST, SECOND = CLIENT, "h1"
 """The nodes of the allocation; the first runs the batch script and reaches the other by ssh."""
+
+JOBS = itertools.count(1042)
+"""Numbers of jobs, from which ports follow: a test that is run once more gets others."""
 
 # As Slurm's: runs a command on a node with the caller's environment, and passes a SIGTERM on.
 SRUN = f"""#!/bin/bash
@@ -83,6 +87,12 @@ def batch(job: int, nodelist: str, *arguments: str) -> str:
     return f"export {exports}; exec bash /mnt/shared/slurm.sbatch {' '.join(arguments)}"
 
 
+def requeued(nodes: Hosts) -> list[str]:
+    """Numbers of the jobs that were queued again."""
+    path = nodes.shared / "requeued"
+    return path.read_text().split() if path.exists() else []
+
+
 def remains(nodes: Hosts, name: str) -> str:
     """What a job left on a node: processes of Ray, sockets, its private folder."""
     processes = nodes.run(name, "pgrep -x raylet; pgrep -x gcs_server", check=False)
@@ -91,19 +101,21 @@ def remains(nodes: Hosts, name: str) -> str:
 
 
 def test_a_job_runs_on_both_nodes_and_leaves_nothing(nodes: Hosts) -> None:
-    command = batch(1042, f"{FIRST},{SECOND}", "/mnt/shared/driver.py", "--results", "x")
+    job = next(JOBS)
+    command = batch(job, f"{FIRST},{SECOND}", "/mnt/shared/driver.py", "--results", "x")
     said = nodes.run(FIRST, f"({command}); echo status $?", timeout=280)
     assert f"ran on {NET}.11 {NET}.2" in said, said
     # The script's own status is the sweep's.
     assert said.strip().endswith("status 3"), said
     assert remains(nodes, FIRST) == ""
     assert remains(nodes, SECOND) == ""
-    assert not (nodes.shared / "requeued").exists()
+    assert str(job) not in requeued(nodes)
 
 
 def test_a_job_whose_time_is_up_is_queued_again(nodes: Hosts, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    command = batch(1043, FIRST, "/mnt/shared/driver.py", "--wait")
+    number = next(JOBS)
+    command = batch(number, FIRST, "/mnt/shared/driver.py", "--wait")
     job = nodes.start(FIRST, f"echo $$ > /mnt/shared/batch; {command}", log)
     end = time.monotonic() + 180
     while "ran on" not in log.read_text():
@@ -111,11 +123,11 @@ def test_a_job_whose_time_is_up_is_queued_again(nodes: Hosts, tmp_path: Path) ->
         time.sleep(0.5)
     nodes.run(FIRST, "kill -USR1 $(cat /mnt/shared/batch)")
     assert job.wait(timeout=60) == 0, log.read_text()
-    assert (nodes.shared / "requeued").read_text().split() == ["1043"]
+    assert requeued(nodes)[-1] == str(number)
     assert remains(nodes, FIRST) == ""
 
 
 def test_a_job_without_a_sweep_says_how(nodes: Hosts) -> None:
-    said = nodes.run(FIRST, f"({batch(1044, FIRST)}); echo status $?")
+    said = nodes.run(FIRST, f"({batch(next(JOBS), FIRST)}); echo status $?")
     assert said.split("\n")[0].startswith("usage: sbatch cluster/slurm.sbatch sweeps/SCRIPT.py")
     assert "status 2" in said
